@@ -1,0 +1,79 @@
+# How a test is declared.
+#
+#   sluice_test(<name> SOURCES <file>... [INTERNAL | SIM] [TIMEOUT <seconds>])
+#
+# makes one GoogleTest executable and one CTest test per case, named <name>.<Suite>.<Case>; the label is the folder.
+#   INTERNAL  looks behind the public API, which the shared library hides: left out of a shared build.
+#   SIM       runs on the simulated system calls of tests/support/sys_sim*.cpp instead of the kernel's: one flavour of
+#             code is enough for it, so it is left out of shared and header-only builds.
+include(GoogleTest)
+find_package(GTest REQUIRED)
+
+# The support library is compiled for one flavour of the headers but linked with none: a test chooses.
+# GoogleTest's headers cost more than most tests, hence the precompiled header, which the tests reuse.
+function(sluice_test_support)
+    file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp")
+    list(FILTER sources EXCLUDE REGEX "/sys_sim[^/]*$")
+    add_library(sluice_test_support STATIC tools/test_main.cpp ${sources})
+    target_include_directories(
+        sluice_test_support PUBLIC "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests"
+    )
+    target_compile_features(sluice_test_support PUBLIC cxx_std_20)
+    if(SLUICE_USE_HEADER_ONLY)
+        target_compile_definitions(sluice_test_support PUBLIC SLUICE_HEADER_ONLY=1)
+    endif()
+    target_link_libraries(sluice_test_support PUBLIC GTest::gmock Threads::Threads)
+    target_precompile_headers(sluice_test_support PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+    set_target_properties(sluice_test_support PROPERTIES CXX_EXTENSIONS OFF)
+    sluice_warnings(sluice_test_support)
+endfunction()
+
+# The library with its system calls replaced.
+function(sluice_sim_library)
+    file(GLOB simulation CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/support/sys_sim*.cpp")
+    if(NOT simulation)
+        return()
+    endif()
+    set(sources ${sluice_sources})
+    list(REMOVE_ITEM sources sys.cpp)
+    list(TRANSFORM sources PREPEND "${PROJECT_SOURCE_DIR}/src/")
+    add_library(sluice_sim STATIC EXCLUDE_FROM_ALL ${sources} ${simulation})
+    target_include_directories(sluice_sim PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+    set_target_properties(sluice_sim PROPERTIES CXX_EXTENSIONS OFF)
+    sluice_usage(sluice_sim PUBLIC)
+    sluice_warnings(sluice_sim)
+endfunction()
+
+function(sluice_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "INTERNAL;SIM" "TIMEOUT" "SOURCES")
+    if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
+        message(FATAL_ERROR "sluice_test(${name}): expected SOURCES, got '${arg_UNPARSED_ARGUMENTS}'")
+    endif()
+    if((arg_INTERNAL OR arg_SIM) AND SLUICE_SHARED OR arg_SIM AND SLUICE_USE_HEADER_ONLY)
+        return()
+    endif()
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 60)
+    endif()
+
+    set(target "${name}_test")
+    sluice_add_executable(${target} ${arg_SOURCES})
+    target_precompile_headers(${target} REUSE_FROM sluice_test_support)
+    if(arg_SIM)
+        target_link_libraries(${target} PRIVATE sluice_test_support sluice_sim)
+    else()
+        target_link_libraries(${target} PRIVATE sluice_test_support ${sluice_flavour})
+    endif()
+
+    list(GET arg_SOURCES 0 first_source)
+    cmake_path(GET first_source PARENT_PATH label)
+    # At test time rather than after each link: a build does not wait for a slow sanitizer start, and a test program
+    # that cannot start fails a test, not the build.
+    gtest_discover_tests(
+        ${target}
+        TEST_PREFIX "${name}."
+        DISCOVERY_MODE PRE_TEST
+        DISCOVERY_TIMEOUT 60
+        PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${label}"
+    )
+endfunction()

@@ -1,0 +1,209 @@
+// LoopCore: one iteration after the other. Ready queue, timers, poller, gathering, shared receive
+// buffer, closing list.
+//
+// It knows no transport, no name, no coroutine: what it runs are intrusive nodes. One thread at a
+// time, except wake() and the RemoteQueue, which any thread may use.
+#pragma once
+
+#include <sluice/bytes.hpp>
+#include <sluice/callback.hpp>
+#include <sluice/detail/intrusive_list.hpp>
+#include <sluice/detail/poller.hpp>
+#include <sluice/detail/ready.hpp>
+#include <sluice/detail/timer_heap.hpp>
+#include <sluice/detail/write_queue.hpp>
+#include <sluice/exception_context.hpp>
+#include <sluice/ref.hpp>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace sluice::inline v0_1::detail {
+
+/// Has gathered bytes to send when the running callback ends.
+class Dirty : public ListNode<Dirty> {
+public:
+    virtual void on_flush() noexcept = 0;
+
+protected:
+    ~Dirty() = default;
+};
+
+/// Waits on the closing list to be deleted between iterations.
+class Retired : public ListNode<Retired> {
+public:
+    virtual void destroy() noexcept = 0;
+
+protected:
+    ~Retired() = default;
+};
+
+/// Registered with the loop until it is lost; the loop's destructor detaches what is left.
+class Attached : public ListNode<Attached> {
+public:
+    /// The loop goes away: let go of descriptors and of the loop, call nobody.
+    virtual void on_detach() noexcept = 0;
+
+protected:
+    ~Attached() = default;
+};
+
+/// Callbacks from other threads. Outlives the loop for whoever holds it, and refuses then.
+class RemoteQueue {
+public:
+    explicit RemoteQueue(Poller& poller) noexcept : poller_(&poller) {}
+
+    /// False once the loop is closed; the callback is then left alone.
+    bool post(Callback& callback);
+    /// Refuses from now on and hands over what is queued.
+    std::vector<Callback> close() noexcept;
+    /// Moves what is queued to `out`, which is empty.
+    void take(std::vector<Callback>& out) noexcept;
+
+private:
+    std::mutex mutex_;
+    Poller* poller_;  // null once closed
+    std::vector<Callback> queued_;
+    std::atomic<bool> signalled_{false};
+};
+
+class LoopCore {
+public:
+    explicit LoopCore(std::unique_ptr<Poller> poller);
+    ~LoopCore();
+    LoopCore(const LoopCore&) = delete;
+    LoopCore& operator=(const LoopCore&) = delete;
+
+    // ---- scheduling ----
+
+    /// Runs `ready` in the next iteration, after everything scheduled before. It must not be
+    /// scheduled already.
+    void schedule(Ready& ready) noexcept { ready_.push_back(ready); }
+    /// May throw std::bad_alloc.
+    void schedule(Timer& timer, TimePoint deadline) { timers_.insert(timer, deadline); }
+    void cancel(Timer& timer) noexcept { timers_.remove(timer); }
+    [[nodiscard]] const std::shared_ptr<RemoteQueue>& remote() const noexcept { return remote_; }
+
+    /// Runs one iteration, sleeping at most `timeout` (none: as long as it takes).
+    void run_once(std::optional<Duration> timeout);
+    /// How long run_once would sleep at most: zero when something is ready, none when nothing is
+    /// scheduled.
+    [[nodiscard]] std::optional<Duration> next_timeout() const noexcept;
+    /// Anything left to wait for: scheduled callbacks or timers.
+    [[nodiscard]] bool running() const noexcept { return running_; }
+
+    // ---- readiness ----
+
+    /// Makes the interest of `watcher` in `fd` exactly `interest`; none unregisters it. An error
+    /// leaves the old interest.
+    std::error_code watch(Watcher& watcher, int fd, Readiness interest) noexcept;
+    [[nodiscard]] Poller& poller() noexcept { return *poller_; }
+    [[nodiscard]] const Poller& poller() const noexcept { return *poller_; }
+
+    /// Descriptors that transports own, which add_reader() and friends must refuse.
+    void own_descriptor(int fd);
+    void disown_descriptor(int fd) noexcept;
+    [[nodiscard]] bool owns_descriptor(int fd) const noexcept;
+
+    // ---- user code ----
+
+    /// True inside anything the loop runs: writes may be gathered, since a flush will follow.
+    [[nodiscard]] bool in_callback() const noexcept { return callback_depth_ > 0; }
+    void enter_callback() noexcept { ++callback_depth_; }
+    void leave_callback() noexcept {
+        if (--callback_depth_ == 0 && !dirty_.empty()) {
+            flush_dirty();
+        }
+    }
+    void mark_dirty(Dirty& transport) noexcept {
+        if (!transport.linked()) {
+            dirty_.push_back(transport);
+        }
+    }
+
+    /// Reports to the exception handler, or to standard error when there is none or it fails.
+    void report(const ExceptionContext& context) noexcept;
+    void set_exception_handler(std::function<void(const ExceptionContext&)> handler);
+    /// Leaves the running run_*() with this exception once the iteration is complete. The first one
+    /// wins.
+    void exit_with(std::exception_ptr exception) noexcept;
+    [[nodiscard]] std::exception_ptr take_exit() noexcept { return std::exchange(exit_, nullptr); }
+    [[nodiscard]] bool exit_requested() const noexcept { return exit_ != nullptr; }
+
+    // ---- memory ----
+
+    /// Deletes `object` at the end of the iteration, or at the next one's when the loop does not
+    /// run.
+    void retire(Retired& object) noexcept { retired_.push_back(object); }
+    void attach(Attached& object) noexcept { attached_.push_back(object); }
+    [[nodiscard]] GatherPool& gather_pool() noexcept { return gather_pool_; }
+    /// Where a chunk is received: valid until the next call, to be used by one recv.
+    [[nodiscard]] MutableBytes receive_space();
+    /// Tells how much of receive_space() was filled, so that its size adapts.
+    void received(std::size_t byte_count) noexcept;
+
+    // ---- threads and debugging ----
+
+    [[nodiscard]] const OwnerThread* owner() const noexcept { return &owner_; }
+    void bind_to_this_thread() noexcept { owner_.bind(); }
+    /// In debug mode throws std::logic_error on a thread other than the loop's, naming `what` was
+    /// called.
+    void check_thread(const char* what) const {
+        if (debug_) [[unlikely]] {
+            check_thread_slow(what);
+        }
+    }
+    void set_debug(bool on) noexcept { debug_ = on; }
+    [[nodiscard]] bool debug() const noexcept { return debug_; }
+    Duration slow_callback_duration = limits::slow_callback_duration;
+
+    /// Frees what is retired; for the end of an iteration and for closing.
+    void free_retired() noexcept;
+    /// Ends everything that is still registered. Called once, by the owner, before destruction.
+    void close() noexcept;
+
+private:
+    void run_ready_phase() noexcept;
+    void dispatch_batch(std::size_t count) noexcept;
+    void run_timer_phase() noexcept;
+    void flush_dirty() noexcept;
+    void forget_events_of(const Watcher& watcher) noexcept;
+    void check_thread_slow(const char* what) const;
+
+    std::unique_ptr<Poller> poller_;
+    std::shared_ptr<RemoteQueue> remote_;
+    std::vector<Callback> remote_batch_;
+    IntrusiveList<Ready> ready_;
+    TimerHeap timers_;
+    IntrusiveList<Dirty> dirty_;
+    IntrusiveList<Retired> retired_;
+    IntrusiveList<Attached> attached_;
+
+    std::array<ReadyEvent, limits::poll_batch_events> batch_;
+    std::size_t batch_next_ = 0;
+    std::size_t batch_end_ = 0;
+
+    int callback_depth_ = 0;
+    bool running_ = false;
+    bool debug_ = false;
+    OwnerThread owner_;
+    std::exception_ptr exit_;
+    std::function<void(const ExceptionContext&)> exception_handler_;
+    std::vector<bool> owned_descriptors_;
+
+    GatherPool gather_pool_;
+    std::unique_ptr<std::byte[]> receive_buffer_;
+    std::size_t receive_size_ = limits::receive_start_bytes;
+    unsigned small_reads_ = 0;
+};
+
+}  // namespace sluice::inline v0_1::detail
+
+#ifdef SLUICE_HEADER_ONLY
+#include <sluice/detail/dispatch.hpp>
+#endif

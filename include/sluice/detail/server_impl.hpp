@@ -1,0 +1,72 @@
+// ServerImpl: acceptors, the connections they made, and those who wait for the end of both.
+#pragma once
+
+#include <sluice/detail/acceptor.hpp>
+#include <sluice/detail/connection_owner.hpp>
+#include <sluice/server.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace sluice::inline v0_1 {
+class EventLoop;
+}
+
+namespace sluice::inline v0_1::detail {
+
+class ServerImpl final : public Server,
+                         public ConnectionOwner,
+                         private AcceptHandler,
+                         private Attached {
+public:
+    /// Takes over bound sockets.
+    ServerImpl(EventLoop& loop, ConnectionFactory factory, std::vector<Descriptor> bound,
+               const ServerOptions& options);
+    ~ServerImpl() override;
+
+    [[nodiscard]] std::vector<SocketView> sockets() const override;
+    [[nodiscard]] bool is_serving() const noexcept override { return serving_; }
+    [[nodiscard]] std::size_t connection_count() const noexcept override {
+        return connection_count_;
+    }
+    [[nodiscard]] std::size_t refused_count() const noexcept override { return refused_count_; }
+    void start_serving() override;
+    Task<void> serve_forever() override;
+    void close() override;
+    void close_clients() override;
+    void abort_clients() override;
+    Task<void> wait_closed() override;
+    Task<bool> drain(std::chrono::nanoseconds deadline) override;
+
+    std::unique_ptr<StreamProtocol> make_protocol() override;
+    void connection_gone(TrackedConnection& connection) noexcept override;
+
+private:
+    void on_accepted(Descriptor socket, const SocketAddress& local,
+                     const SocketAddress& peer) noexcept override;
+    void on_detach() noexcept override;
+    void unreferenced() noexcept override { delete this; }
+
+    void close_listeners() noexcept;
+    void finish_if_over() noexcept;
+    void check_thread(const char* method) const;
+    [[nodiscard]] Future<void> closed_future();
+    static Task<void> serve_forever_of(Ref<ServerImpl> server);
+    static Task<void> wait_closed_of(Ref<ServerImpl> server);
+    static Task<bool> drain_of(Ref<ServerImpl> server, std::chrono::nanoseconds deadline);
+
+    EventLoop* loop_;  // null once the loop is gone
+    ConnectionFactory factory_;
+    ServerOptions options_;
+    std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    IntrusiveList<TrackedConnection> connections_;
+    std::size_t connection_count_ = 0;
+    std::size_t refused_count_ = 0;
+    bool serving_ = false;
+    bool closed_ = false;
+    Future<void> serving_forever_;
+    std::vector<Future<void>> waiting_for_close_;
+    Ref<ServerImpl> held_by_loop_;  // until closed and without connections
+};
+
+}  // namespace sluice::inline v0_1::detail

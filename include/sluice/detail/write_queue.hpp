@@ -1,0 +1,123 @@
+// WriteQueue: the bytes a transport has accepted and the kernel has not, in order, as a list of
+// segments.
+//
+// It knows nothing of descriptors and limits. Memory of a queued segment stays put until it is
+// consumed, so that a completion backend may hand it to the kernel. An empty queue owns nothing.
+#pragma once
+
+#include <sluice/buffer.hpp>
+#include <sluice/bytes.hpp>
+#include <sluice/config.hpp>
+#include <sluice/limits.hpp>
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+namespace sluice::inline v0_1::detail {
+
+/// A piece of the queue. Copied bytes stand behind the header in the same allocation.
+class WriteSegment {
+public:
+    /// Room for `capacity` bytes to be copied in. May throw std::bad_alloc.
+    static WriteSegment* with_capacity(std::size_t capacity);
+    /// Borrows from `owner`; keeps a reference to it.
+    static WriteSegment* holding(Buffer owner);
+    /// Borrows bytes that never go away.
+    static WriteSegment* borrowing(Bytes bytes);
+    static void destroy(WriteSegment* segment) noexcept;
+
+    [[nodiscard]] Bytes bytes() const noexcept { return {begin_, size_}; }
+    [[nodiscard]] std::size_t room() const noexcept {
+        return capacity_ == 0 ? 0
+                              : static_cast<std::size_t>(storage() + capacity_ - (begin_ + size_));
+    }
+    void append(Bytes bytes) noexcept;
+    void drop_front(std::size_t count) noexcept {
+        begin_ += count;
+        size_ -= count;
+    }
+    /// Makes a segment with capacity empty again.
+    void clear() noexcept {
+        begin_ = storage();
+        size_ = 0;
+    }
+    [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+    WriteSegment* next = nullptr;
+
+private:
+    WriteSegment(const std::byte* begin, std::size_t size, std::size_t capacity, Buffer owner)
+        : begin_(begin), size_(size), capacity_(capacity), owner_(std::move(owner)) {}
+
+    [[nodiscard]] const std::byte* storage() const noexcept {
+        return reinterpret_cast<const std::byte*>(this + 1);
+    }
+
+    const std::byte* begin_;
+    std::size_t size_;
+    std::size_t capacity_;
+    Buffer owner_;
+};
+
+/// The loop's spare gather blocks, last in first out: the block used last is still in the cache.
+class GatherPool {
+public:
+    GatherPool() noexcept = default;
+    GatherPool(const GatherPool&) = delete;
+    GatherPool& operator=(const GatherPool&) = delete;
+    ~GatherPool();
+
+    /// An empty segment of limits::gather_block_bytes. May throw std::bad_alloc.
+    WriteSegment* lend();
+    /// Takes a lent block back.
+    void take_back(WriteSegment* block) noexcept;
+
+private:
+    WriteSegment* head_ = nullptr;
+    std::size_t kept_ = 0;
+};
+
+class WriteQueue {
+public:
+    WriteQueue() noexcept = default;
+    WriteQueue(const WriteQueue&) = delete;
+    WriteQueue& operator=(const WriteQueue&) = delete;
+    ~WriteQueue() { SLUICE_ASSERT(empty()); }
+
+    /// Unsent bytes.
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+
+    /// Each of these may throw std::bad_alloc, and then has changed nothing.
+    void append_copy(Bytes bytes);
+    void append_owned(Buffer owner);
+    void append_static(Bytes bytes);
+    /// Copies into a block of `pool`, which is lent when the tail has no room.
+    void append_gathered(Bytes bytes, GatherPool& pool);
+
+    /// Fills `pieces` with the front of the queue; returns how many were filled.
+    std::size_t front_pieces(std::span<Bytes> pieces) const noexcept;
+    /// Drops `count` bytes from the front; lent blocks go back to `pool`.
+    void consume(std::size_t count, GatherPool& pool) noexcept;
+    void clear(GatherPool& pool) noexcept;
+
+    /// Moves what stands in lent blocks into memory of exactly its size and gives the blocks back,
+    /// so that a slow peer does not keep a 64 KiB block for a few bytes. Keeps the block when no
+    /// memory can be had.
+    void return_blocks(GatherPool& pool) noexcept;
+
+private:
+    void push_back(WriteSegment* segment) noexcept;
+    static void release(WriteSegment* segment, GatherPool& pool) noexcept;
+
+    WriteSegment* head_ = nullptr;
+    WriteSegment* tail_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace sluice::inline v0_1::detail
+
+#ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/write_queue.ipp>
+#endif

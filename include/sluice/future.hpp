@@ -1,0 +1,132 @@
+// Future<T>: the bridge from callbacks to coroutines. Set once, awaited by any number of tasks of
+// its loop.
+#pragma once
+
+#include <sluice/task.hpp>
+
+namespace sluice::inline v0_1 {
+
+namespace detail {
+
+template <class T>
+class FutureState final : public RefCounted {
+public:
+    explicit FutureState(LoopCore& core, const OwnerThread* owner) noexcept
+        : RefCounted(owner), core_(core) {}
+
+    [[nodiscard]] Completion& completion() noexcept { return completion_; }
+    [[nodiscard]] Outcome<T>& outcome() noexcept { return outcome_; }
+    [[nodiscard]] LoopCore& core() noexcept { return core_; }
+
+    bool cancel() noexcept {
+        if (completion_.done()) {
+            return false;
+        }
+        outcome_.set_exception(make_cancelled());
+        completion_.complete();
+        return true;
+    }
+
+private:
+    void unreferenced() noexcept override { delete this; }
+
+    LoopCore& core_;
+    Outcome<T> outcome_;
+    Completion completion_;
+};
+
+}  // namespace detail
+
+/// A result that will be there later. Copies share the result. Made by EventLoop::create_future();
+/// to be used on the loop's thread, where awaiting tasks continue in a later iteration than the
+/// call that completes it. The counterpart of asyncio.Future.
+template <class T = void>
+class Future {
+public:
+    Future() noexcept = default;
+
+    /// Completes it. Throws std::logic_error if it is done (also if it was cancelled: check done()
+    /// first).
+    template <class U>
+        requires(!std::is_void_v<T>)
+    void set_result(U&& value) const {
+        require_pending("set_result");
+        state_->outcome().set_value(std::forward<U>(value));
+        state_->completion().complete();
+    }
+    void set_result() const
+        requires std::is_void_v<T>
+    {
+        require_pending("set_result");
+        state_->completion().complete();
+    }
+    void set_exception(std::exception_ptr exception) const {
+        require_pending("set_exception");
+        state_->outcome().set_exception(std::move(exception));
+        state_->completion().complete();
+    }
+    /// Completes it with sluice::Cancelled. False if it is done already.
+    bool cancel() const noexcept { return state_ && state_->cancel(); }
+
+    [[nodiscard]] bool done() const noexcept { return state_ && state_->completion().done(); }
+    [[nodiscard]] bool cancelled() const noexcept {
+        return done() && detail::is_cancelled(state_->outcome().exception());
+    }
+    /// The result, or throws what it was completed with; std::logic_error if it is not done.
+    decltype(auto) result() const {
+        if (!done()) {
+            throw std::logic_error("Future::result() called before the result is set");
+        }
+        return std::as_const(state_->outcome()).get();
+    }
+    [[nodiscard]] std::exception_ptr exception() const noexcept {
+        return done() ? state_->outcome().exception() : nullptr;
+    }
+    /// Runs `callback` from the loop once it is done.
+    void add_done_callback(Callback callback) const {
+        state_->completion().add_done_callback(state_->core(), std::move(callback));
+    }
+    explicit operator bool() const noexcept { return static_cast<bool>(state_); }
+
+    class Awaiter final : public detail::CompletionAwaiter {
+    public:
+        explicit Awaiter(Ref<detail::FutureState<T>> state) noexcept : state_(std::move(state)) {}
+        bool await_ready() const noexcept { return state_->completion().done(); }
+        template <detail::TaskLike Promise>
+        void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+            this->wait_for(state_->completion(), coroutine);
+        }
+        T await_resume() {
+            this->resumed();
+            return state_->outcome().share();
+        }
+
+    private:
+        bool cancel() noexcept override { return state_->cancel(); }
+
+        Ref<detail::FutureState<T>> state_;
+    };
+
+    /// Waits for it. Cancelling the waiting task cancels the future, as in asyncio.
+    Awaiter operator co_await() const {
+        if (!state_) {
+            throw std::logic_error("an empty Future was awaited");
+        }
+        return Awaiter(state_);
+    }
+
+private:
+    friend EventLoop;
+    explicit Future(Ref<detail::FutureState<T>> state) noexcept : state_(std::move(state)) {}
+
+    void require_pending(const char* method) const {
+        if (!state_ || done()) {
+            throw std::logic_error(std::string("Future::") + method +
+                                   "() called on a future that is done");
+        }
+    }
+
+    Ref<detail::FutureState<T>> state_;
+};
+
+}  // namespace sluice::inline v0_1

@@ -1,0 +1,419 @@
+// EventLoop: running, scheduling, foreign descriptors, executor, debugging.
+#pragma once
+
+#include <sluice/impl/event_loop_state.hpp>
+
+#include <sluice/detail/epoll.hpp>
+#include <sluice/detail/sys.hpp>
+#include <sluice/event_loop.hpp>
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string_view>
+
+namespace sluice::inline v0_1 {
+
+namespace detail {
+
+/// The loop that is running on this thread.
+SLUICE_INLINE EventLoop*& running_loop() noexcept {
+    static thread_local EventLoop* loop = nullptr;
+    return loop;
+}
+
+SLUICE_INLINE std::unique_ptr<Poller> make_poller(Backend backend) {
+    if (backend == Backend::automatic) {
+        const char* variable = std::getenv("SLUICE_BACKEND");
+        const std::string_view name = variable == nullptr ? "" : variable;
+        if (!name.empty() && name != "automatic" && name != "epoll") {
+            throw std::invalid_argument("SLUICE_BACKEND=" + std::string(name) +
+                                        " is no backend of this build (epoll)");
+        }
+    }
+    return make_epoll_poller();
+}
+
+// ---- sleep ----
+
+SLUICE_INLINE SleepAwaiter::~SleepAwaiter() {
+    if (core_ != nullptr && scheduled()) {
+        core_->cancel(*this);
+    }
+}
+
+SLUICE_INLINE void SleepAwaiter::arm(TaskRoot& root) {
+    if (delay_ <= Duration::zero()) {
+        root.resume_soon();
+        return;
+    }
+    core_ = &root.core();
+    core_->schedule(static_cast<Timer&>(*this), sys::now() + delay_);
+}
+
+SLUICE_INLINE bool SleepAwaiter::cancel() noexcept {
+    if (std::exchange(cancelled_, true)) {
+        return false;
+    }
+    if (core_ != nullptr) {
+        core_->cancel(*this);
+    }
+    resume_soon();
+    return true;
+}
+
+SLUICE_INLINE void SleepAwaiter::await_resume() {
+    resumed();
+    if (cancelled_) {
+        throw Cancelled();
+    }
+}
+
+}  // namespace detail
+
+// ---- construction and running ----
+
+SLUICE_INLINE EventLoop::EventLoop(Backend backend)
+    : state_(std::make_unique<State>(detail::make_poller(backend))) {
+    const char* debug = std::getenv("SLUICE_DEBUG");
+    set_debug(debug != nullptr && *debug != '\0');
+}
+
+SLUICE_INLINE EventLoop::~EventLoop() {
+    state_->running = false;
+    close();
+}
+
+SLUICE_INLINE detail::LoopCore& EventLoop::core() const noexcept {
+    return state_->core;
+}
+
+SLUICE_INLINE const detail::OwnerThread* EventLoop::owner_thread() const noexcept {
+    return state_->core.owner();
+}
+
+SLUICE_INLINE const char* EventLoop::backend_name() const noexcept {
+    return state_->core.poller().name();
+}
+
+SLUICE_INLINE EventLoop* EventLoop::running() noexcept {
+    return detail::running_loop();
+}
+
+SLUICE_INLINE void EventLoop::run_once(std::optional<Duration> timeout) {
+    require_open("run_once");
+    if (state_->running) {
+        throw std::logic_error("This event loop is already running");
+    }
+    state_->running = true;
+    state_->core.bind_to_this_thread();
+    EventLoop* const outer = std::exchange(detail::running_loop(), this);
+    state_->core.run_once(timeout);
+    detail::running_loop() = outer;
+    state_->running = false;
+    if (const std::exception_ptr exit = state_->core.take_exit()) {
+        std::rethrow_exception(exit);
+    }
+}
+
+SLUICE_INLINE void EventLoop::run_forever() {
+    require_open("run_forever");
+    if (state_->running) {
+        throw std::logic_error("This event loop is already running");
+    }
+    if (running() != nullptr) {
+        throw std::logic_error("Cannot run the event loop while another loop is running");
+    }
+    state_->running = true;
+    state_->core.bind_to_this_thread();
+    detail::running_loop() = this;
+    do {
+        state_->core.run_once(state_->stopping ? std::optional(Duration::zero()) : std::nullopt);
+    } while (!state_->stopping && !state_->core.exit_requested());
+    detail::running_loop() = nullptr;
+    state_->running = false;
+    state_->stopping = false;
+    if (const std::exception_ptr exit = state_->core.take_exit()) {
+        std::rethrow_exception(exit);
+    }
+}
+
+SLUICE_INLINE void EventLoop::stop() noexcept {
+    state_->stopping = true;
+}
+
+SLUICE_INLINE void EventLoop::close() {
+    if (state_->closed) {
+        return;
+    }
+    if (state_->running) {
+        throw std::logic_error("Cannot close a running event loop");
+    }
+    // Suspended coroutines go first, while what their destructors may call still works.
+    while (!state_->tasks.empty()) {
+        detail::TaskRoot& task = state_->tasks.pop_front();
+        if (get_debug()) {
+            call_exception_handler({.message = "Task was destroyed but it is pending",
+                                    .exception = {},
+                                    .error = {},
+                                    .where = task.where()});
+        }
+        task.destroy_unfinished();
+    }
+    state_->closed = true;
+    state_->signals.reset();
+    for (auto& [fd, callbacks] : state_->descriptors) {
+        callbacks->release();
+    }
+    state_->descriptors.clear();
+    state_->executor.shutdown();
+    state_->core.close();
+    while (!state_->jobs.empty()) {
+        delete &state_->jobs.pop_front();
+    }
+}
+
+SLUICE_INLINE bool EventLoop::is_running() const noexcept {
+    return state_->running;
+}
+
+SLUICE_INLINE bool EventLoop::is_closed() const noexcept {
+    return state_->closed;
+}
+
+SLUICE_INLINE int EventLoop::pollable_fd() const noexcept {
+    return state_->core.poller().pollable_fd();
+}
+
+SLUICE_INLINE std::optional<Duration> EventLoop::next_timeout() const noexcept {
+    return state_->core.next_timeout();
+}
+
+SLUICE_INLINE void EventLoop::require_open(const char* method) const {
+    if (state_->closed) {
+        throw std::logic_error(std::string(method) + "(): Event loop is closed");
+    }
+}
+
+// ---- scheduling ----
+
+SLUICE_INLINE Handle EventLoop::call_soon(Callback callback, std::source_location where) {
+    require_open("call_soon");
+    state_->core.check_thread("EventLoop::call_soon()");
+    Ref<detail::ScheduledCallback> scheduled(
+        new detail::ScheduledCallback(state_->core, std::move(callback), where));
+    scheduled->run_soon();
+    return Handle(std::move(scheduled));
+}
+
+SLUICE_INLINE void EventLoop::call_soon_threadsafe(Callback callback, std::source_location where) {
+    if (running() == this) {
+        // On the loop's own thread the order with call_soon() holds.
+        call_soon(std::move(callback), where);
+    } else if (!state_->core.remote()->post(callback)) {
+        throw std::logic_error("call_soon_threadsafe(): Event loop is closed");
+    }
+}
+
+SLUICE_INLINE TimerHandle EventLoop::call_later(Duration delay, Callback callback,
+                                                std::source_location where) {
+    const TimePoint now = time();
+    // A delay of centuries must not wrap around.
+    const TimePoint when = delay < TimePoint::max() - now ? now + delay : TimePoint::max();
+    return call_at(when, std::move(callback), where);
+}
+
+SLUICE_INLINE TimerHandle EventLoop::call_at(TimePoint when, Callback callback,
+                                             std::source_location where) {
+    require_open("call_at");
+    state_->core.check_thread("EventLoop::call_at()");
+    Ref<detail::ScheduledCallback> scheduled(
+        new detail::ScheduledCallback(state_->core, std::move(callback), where));
+    scheduled->run_at(when);
+    return TimerHandle(std::move(scheduled));
+}
+
+SLUICE_INLINE TimePoint EventLoop::time() const noexcept {
+    return detail::sys::now();
+}
+
+SLUICE_INLINE void EventLoop::adopt_task(detail::TaskRoot& task,
+                                         std::source_location where) noexcept {
+    state_->tasks.push_back(task);
+    task.start(state_->core, where);
+}
+
+// ---- foreign descriptors ----
+
+SLUICE_INLINE void detail::DescriptorCallbacks::set(Readiness direction,
+                                                    std::shared_ptr<Callback> callback) {
+    const Readiness wanted = callback != nullptr ? interest() | direction : interest() - direction;
+    if (const std::error_code error = core_.watch(*this, fd_, wanted)) {
+        throw std::system_error(error, "cannot watch descriptor " + std::to_string(fd_));
+    }
+    (direction == Readiness::readable ? reader_ : writer_) = std::move(callback);
+}
+
+SLUICE_INLINE void detail::DescriptorCallbacks::release() noexcept {
+    core_.watch(*this, fd_, Readiness::none);
+    reader_.reset();
+    writer_.reset();
+}
+
+SLUICE_INLINE void detail::DescriptorCallbacks::on_ready(Readiness events) noexcept {
+    if (const auto reader = has(events, Readiness::readable) ? reader_ : nullptr) {
+        dispatch(core_, {.name = "reader callback"}, *reader);
+    }
+    if (const auto writer = has(events, Readiness::writable) ? writer_ : nullptr) {
+        dispatch(core_, {.name = "writer callback"}, *writer);
+    }
+}
+
+namespace detail {
+
+SLUICE_INLINE void check_foreign(const LoopCore& core, int fd, const char* method) {
+    if (fd < 0) {
+        throw std::invalid_argument(std::string(method) + "(): descriptor " + std::to_string(fd) +
+                                    " is negative");
+    }
+    if (core.owns_descriptor(fd)) {
+        throw std::logic_error(std::string(method) + "(): descriptor " + std::to_string(fd) +
+                               " is used by a transport");
+    }
+}
+
+template <class Descriptors>
+void set_callback(LoopCore& core, Descriptors& descriptors, int fd, Readiness direction,
+                  Callback callback) {
+    auto& entry = descriptors[fd];
+    if (entry == nullptr) {
+        entry = std::make_unique<DescriptorCallbacks>(core, fd);
+    }
+    try {
+        entry->set(direction, std::make_shared<Callback>(std::move(callback)));
+    } catch (...) {
+        if (entry->unused()) {
+            descriptors.erase(fd);
+        }
+        throw;
+    }
+}
+
+template <class Descriptors>
+bool remove_callback(LoopCore& core, Descriptors& descriptors, int fd,
+                     Readiness direction) noexcept {
+    const auto found = descriptors.find(fd);
+    if (found == descriptors.end() || !found->second->has_callback(direction)) {
+        return false;
+    }
+    found->second->set(direction, nullptr);
+    if (found->second->unused()) {
+        // It may be the one whose callback is running.
+        core.retire(*found->second.release());
+        descriptors.erase(found);
+    }
+    return true;
+}
+
+}  // namespace detail
+
+SLUICE_INLINE void EventLoop::add_reader(int fd, Callback callback) {
+    require_open("add_reader");
+    detail::check_foreign(state_->core, fd, "add_reader");
+    detail::set_callback(state_->core, state_->descriptors, fd, detail::Readiness::readable,
+                         std::move(callback));
+}
+
+SLUICE_INLINE void EventLoop::add_writer(int fd, Callback callback) {
+    require_open("add_writer");
+    detail::check_foreign(state_->core, fd, "add_writer");
+    detail::set_callback(state_->core, state_->descriptors, fd, detail::Readiness::writable,
+                         std::move(callback));
+}
+
+SLUICE_INLINE bool EventLoop::remove_reader(int fd) noexcept {
+    return detail::remove_callback(state_->core, state_->descriptors, fd,
+                                   detail::Readiness::readable);
+}
+
+SLUICE_INLINE bool EventLoop::remove_writer(int fd) noexcept {
+    return detail::remove_callback(state_->core, state_->descriptors, fd,
+                                   detail::Readiness::writable);
+}
+
+// ---- executor ----
+
+SLUICE_INLINE void EventLoop::submit_job(Callback work, Callback on_done) {
+    require_open("run_in_executor");
+    auto job = std::make_unique<detail::ExecutorJob>(std::move(on_done));
+    // The pointer crosses to the other thread and back; only this thread looks at what it points
+    // to, and not after the loop has been closed, since the queue then refuses the callback.
+    state_->executor.submit([work = std::make_unique<Callback>(std::move(work)),
+                             remote = state_->core.remote(), job = job.get()]() mutable {
+        (*work)();
+        work.reset();
+        Callback finish([job] {
+            const std::unique_ptr<detail::ExecutorJob> owner(job);
+            job->finish();
+        });
+        remote->post(finish);
+    });
+    state_->jobs.push_back(*job.release());
+}
+
+SLUICE_INLINE Task<bool> EventLoop::shutdown_default_executor(std::optional<Duration> timeout) {
+    Future<bool> ended = create_future<bool>();
+    state_->executor.shutdown();
+    auto job = std::make_unique<detail::ExecutorJob>([ended] {
+        if (!ended.done()) {
+            ended.set_result(true);
+        }
+    });
+    state_->executor.when_idle([remote = state_->core.remote(), job = job.get()] {
+        Callback finish([job] {
+            const std::unique_ptr<detail::ExecutorJob> owner(job);
+            job->finish();
+        });
+        remote->post(finish);
+    });
+    state_->jobs.push_back(*job.release());
+    TimerHandle timer;
+    if (timeout) {
+        timer = call_later(*timeout, [ended] {
+            if (!ended.done()) {
+                ended.set_result(false);
+            }
+        });
+    }
+    const bool all_ended = co_await ended;
+    timer.cancel();
+    co_return all_ended;
+}
+
+// ---- errors and debugging ----
+
+SLUICE_INLINE void EventLoop::set_exception_handler(
+    std::function<void(const ExceptionContext&)> handler) {
+    state_->core.set_exception_handler(std::move(handler));
+}
+
+SLUICE_INLINE void EventLoop::call_exception_handler(const ExceptionContext& context) noexcept {
+    state_->core.report(context);
+}
+
+SLUICE_INLINE void EventLoop::set_debug(bool on) noexcept {
+    state_->core.set_debug(on);
+}
+
+SLUICE_INLINE bool EventLoop::get_debug() const noexcept {
+    return state_->core.debug();
+}
+
+SLUICE_INLINE void EventLoop::set_slow_callback_duration(Duration duration) noexcept {
+    state_->core.slow_callback_duration = duration;
+}
+
+SLUICE_INLINE Duration EventLoop::slow_callback_duration() const noexcept {
+    return state_->core.slow_callback_duration;
+}
+
+}  // namespace sluice::inline v0_1

@@ -1,0 +1,437 @@
+// EventLoop: names, connecting and serving. Each public call checks its arguments before the
+// coroutine that does the work exists.
+#pragma once
+
+#include <sluice/impl/event_loop_state.hpp>
+
+#include <sluice/detail/connector.hpp>
+#include <sluice/detail/server_impl.hpp>
+#include <sluice/detail/socket_transport.hpp>
+#include <sluice/detail/sys.hpp>
+#include <sluice/event_loop.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace sluice::inline v0_1 {
+
+SLUICE_INLINE ConnectErrors::ConnectErrors(std::vector<AddressError> errors, std::string host)
+    : AddressError(Error::all_attempts_failed, "create_connection to " + host + " failed", host),
+      errors_(std::move(errors)) {}
+
+SLUICE_INLINE ConnectErrors::~ConnectErrors() = default;
+
+namespace detail {
+
+/// Cancels `future` when the time is up, and tells that from other cancellations.
+class Deadline {
+public:
+    Deadline(EventLoop& loop, std::optional<Duration> limit) {
+        if (limit) {
+            timer_ = loop.call_later(*limit, [state = state_] {
+                state->expired = true;
+                if (state->cancel) {
+                    state->cancel();
+                }
+            });
+        }
+    }
+    Deadline(const Deadline&) = delete;
+    Deadline& operator=(const Deadline&) = delete;
+    ~Deadline() { timer_.cancel(); }
+
+    template <class T>
+    void guard(const Future<T>& future) {
+        state_->cancel = [future] { future.cancel(); };
+    }
+    [[nodiscard]] bool expired() const noexcept { return state_->expired; }
+
+private:
+    struct State {
+        bool expired = false;
+        Callback cancel;
+    };
+
+    std::shared_ptr<State> state_ = std::make_shared<State>();
+    TimerHandle timer_;
+};
+
+SLUICE_INLINE std::string describe(const std::string& host, const Port& port) {
+    return (host.empty() ? "*" : host) + ":" + port.to_string();
+}
+
+// ---- names ----
+
+/// Resolves on a thread, except what needs no resolver. Cancelling `deadline` ends the wait.
+SLUICE_INLINE Task<std::vector<SocketAddress>> resolve(EventLoop& loop, sys::ResolveRequest request,
+                                                       Port port, Deadline* deadline) {
+    request.service = port.to_string();
+    if (port.number()) {
+        const std::optional<SocketAddress> literal =
+            SocketAddress::parse(request.host, *port.number());
+        if (literal &&
+            (request.family == Family::unspecified || request.family == literal->family())) {
+            co_return std::vector<SocketAddress>(1, *literal);
+        }
+    }
+    const std::string shown = describe(request.host, port);
+    const Future<sys::ResolveAnswer> answering =
+        loop.run_in_executor([request = std::move(request)] { return sys::resolve(request); });
+    if (deadline != nullptr) {
+        deadline->guard(answering);
+    }
+    sys::ResolveAnswer answer = co_await answering;
+    if (answer.error) {
+        throw AddressError(answer.error, "cannot resolve " + shown, shown);
+    }
+    co_return std::move(answer.addresses);
+}
+
+SLUICE_INLINE Task<HostAndService> name_address(EventLoop& loop, SocketAddress address,
+                                                bool numeric) {
+    const std::string shown = address.to_string();
+    const Future<sys::NameAnswer> answering =
+        loop.run_in_executor([address = std::move(address), numeric] {
+            return sys::name_of(address, numeric, numeric);
+        });
+    sys::NameAnswer answer = co_await answering;
+    if (answer.error) {
+        throw AddressError(answer.error, "cannot name " + shown, shown);
+    }
+    HostAndService names;
+    names.host = std::move(answer.host);
+    names.service = std::move(answer.service);
+    co_return names;
+}
+
+// ---- connecting ----
+
+SLUICE_INLINE AddressError error_of_attempt(const AttemptFailure& failure) {
+    const std::string address = failure.address.to_string();
+    return {failure.error, failure.what + " " + address, address};
+}
+
+/// The one exception that stands for all attempts, as asyncio chooses it: the only or common error
+/// itself, else a summary.
+[[noreturn]] SLUICE_INLINE void throw_failures(const std::vector<AttemptFailure>& failures,
+                                               const std::string& host, bool all_errors) {
+    std::vector<AddressError> errors;
+    for (const AttemptFailure& failure : failures) {
+        errors.push_back(error_of_attempt(failure));
+    }
+    if (all_errors || errors.empty()) {
+        throw ConnectErrors(std::move(errors), host);
+    }
+    const bool all_same = std::ranges::all_of(errors, [&](const AddressError& error) {
+        return std::string_view(error.what()) == errors.front().what();
+    });
+    if (all_same) {
+        throw errors.front();
+    }
+    std::string summary = "Multiple exceptions: ";
+    for (const AddressError& error : errors) {
+        summary += (&error == errors.data() ? "" : ", ") + std::string(error.what());
+    }
+    const bool same_code = std::ranges::all_of(
+        errors, [&](const AddressError& error) { return error.code() == errors.front().code(); });
+    throw AddressError(
+        same_code ? errors.front().code() : make_error_code(Error::all_attempts_failed), summary,
+        host);
+}
+
+SLUICE_INLINE Task<ConnectPlan> plan_connection(EventLoop& loop, std::string host, Port port,
+                                                const ConnectOptions& options, Deadline& deadline) {
+    sys::ResolveRequest request;
+    request.host = std::move(host);
+    request.family = options.family();
+    Task<std::vector<SocketAddress>> resolving = resolve(loop, request, std::move(port), &deadline);
+    ConnectPlan plan;
+    plan.remote = co_await resolving;
+    if (options.local_host()) {
+        sys::ResolveRequest local;
+        local.host = *options.local_host();
+        local.family = options.family();
+        Task<std::vector<SocketAddress>> resolving_local =
+            resolve(loop, local, options.local_port(), &deadline);
+        plan.local = co_await resolving_local;
+    }
+    plan.stagger = options.happy_eyeballs_delay();
+    if (plan.stagger || options.interleave() > 1) {
+        plan.remote =
+            interleave_families(plan.remote, static_cast<std::size_t>(options.interleave()));
+    }
+    co_return plan;
+}
+
+/// Makes protocol and transport and waits for connection_made. If the wait is cancelled, the
+/// connection is aborted.
+SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFactory factory,
+                                                   Descriptor socket, SocketAddress local,
+                                                   SocketAddress peer) {
+    std::unique_ptr<StreamProtocol> protocol = factory();
+    if (protocol == nullptr) {
+        throw std::logic_error("the protocol factory returned null");
+    }
+    MadeConnection made;
+    made.protocol = protocol.get();
+    const Ref<SocketTransport> transport =
+        SocketTransport::create(loop.core(), std::move(socket), std::move(local), std::move(peer));
+    made.transport = transport;
+    const Future<void> started = loop.create_future<void>();
+    transport->start(std::move(protocol), [started] {
+        if (!started.done()) {
+            started.set_result();
+        }
+    });
+    std::exception_ptr failure;
+    try {
+        co_await started;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        transport->abort();
+        std::rethrow_exception(failure);
+    }
+    co_return made;
+}
+
+SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFactory factory,
+                                                   std::string host, Port port,
+                                                   ConnectOptions options) {
+    const std::string shown = describe(host, port);
+    Deadline deadline(loop, options.timeout());
+    try {
+        Task<ConnectPlan> planning =
+            plan_connection(loop, std::move(host), std::move(port), options, deadline);
+        ConnectPlan plan = co_await planning;
+        const Future<void> racing = loop.create_future<void>();
+        Connector connector(loop.core(), std::move(plan), [racing] {
+            if (!racing.done()) {
+                racing.set_result();
+            }
+        });
+        connector.start();
+        deadline.guard(racing);
+        co_await racing;
+        Descriptor socket = connector.take_socket();
+        if (!socket) {
+            throw_failures(connector.failures(), shown, options.all_errors());
+        }
+        static_cast<void>(sys::set_option(socket.get(), sys::SocketOption::no_delay, true));
+        const SocketAddress local = sys::local_address(socket.get());
+        Task<MadeConnection> making =
+            make_connection(loop, std::move(factory), std::move(socket), local, connector.peer());
+        MadeConnection made = co_await making;
+        co_return made;
+    } catch (const Cancelled&) {
+        if (!deadline.expired()) {
+            throw;
+        }
+    }
+    throw AddressError(std::make_error_code(std::errc::timed_out),
+                       "connecting to " + shown + " took too long", shown);
+}
+
+SLUICE_INLINE void check_stream_socket(const Descriptor& socket, const char* method) {
+    const Result<sys::SocketType> type = sys::socket_type(socket.get());
+    if (!type.ok()) {
+        throw std::invalid_argument(std::string(method) + "(): descriptor " +
+                                    std::to_string(socket.get()) +
+                                    " is not an open socket: " + type.error().message());
+    }
+    if (type.value() != sys::SocketType::stream) {
+        throw std::invalid_argument(std::string(method) + "(): descriptor " +
+                                    std::to_string(socket.get()) + " is not a stream socket");
+    }
+}
+
+}  // namespace detail
+
+SLUICE_INLINE Task<std::vector<SocketAddress>> EventLoop::getaddrinfo(std::string host, Port port,
+                                                                      Family family) {
+    require_open("getaddrinfo");
+    if (!host.empty()) {
+        detail::check_host(host, "host");
+    }
+    detail::sys::ResolveRequest request;
+    request.host = std::move(host);
+    request.family = family;
+    return detail::resolve(*this, std::move(request), std::move(port), nullptr);
+}
+
+SLUICE_INLINE Task<HostAndService> EventLoop::getnameinfo(SocketAddress address, bool numeric) {
+    require_open("getnameinfo");
+    if (address.family() != Family::ipv4 && address.family() != Family::ipv6) {
+        throw std::invalid_argument("getnameinfo(): " + address.to_string() +
+                                    " is not an IP address");
+    }
+    return detail::name_address(*this, std::move(address), numeric);
+}
+
+SLUICE_INLINE Task<detail::MadeConnection> EventLoop::connect(detail::ConnectionFactory factory,
+                                                              std::string host, Port port,
+                                                              ConnectOptions options) {
+    require_open("create_connection");
+    detail::check_host(host, "host");
+    if (options.local_host()) {
+        detail::check_host(*options.local_host(), "local host");
+    }
+    return detail::connect_by_name(*this, std::move(factory), std::move(host), std::move(port),
+                                   std::move(options));
+}
+
+SLUICE_INLINE Task<detail::MadeConnection> EventLoop::adopt(detail::ConnectionFactory factory,
+                                                            Descriptor socket, const char* method) {
+    require_open(method);
+    detail::check_stream_socket(socket, method);
+    detail::check_foreign(state_->core, socket.get(), method);
+    if (const std::error_code error = detail::sys::set_nonblocking(socket.get())) {
+        throw std::system_error(error,
+                                std::string(method) + "(): cannot make the socket non-blocking");
+    }
+    static_cast<void>(
+        detail::sys::set_option(socket.get(), detail::sys::SocketOption::no_delay, true));
+    SocketAddress local = detail::sys::local_address(socket.get());
+    SocketAddress peer = detail::sys::peer_address(socket.get());
+    return detail::make_connection(*this, std::move(factory), std::move(socket), std::move(local),
+                                   std::move(peer));
+}
+
+// ---- serving ----
+
+namespace detail {
+
+SLUICE_INLINE AddressError bind_error(std::error_code error, const SocketAddress& address) {
+    const std::string shown = address.to_string();
+    return {error, "error while attempting to bind on address " + shown, shown};
+}
+
+/// A socket bound to `address`; none if the system does not have that address (a container without
+/// IPv6).
+SLUICE_INLINE Descriptor bind_listener(const SocketAddress& address, const ServerOptions& options) {
+    const Result<int> opened = sys::open_socket(address.family(), sys::SocketType::stream);
+    if (!opened.ok()) {
+        if (opened.error() == std::errc::address_family_not_supported) {
+            return {};
+        }
+        throw bind_error(opened.error(), address);
+    }
+    Descriptor socket(opened.value());
+    std::error_code error;
+    if (options.reuse_address()) {
+        error = sys::set_option(socket.get(), sys::SocketOption::reuse_address, true);
+    }
+    if (!error && options.reuse_port()) {
+        error = sys::set_option(socket.get(), sys::SocketOption::reuse_port, true);
+    }
+    if (!error && address.family() == Family::ipv6) {
+        // Two sockets serve both families; one that takes IPv4 as well would refuse its sibling the
+        // port.
+        error = sys::set_option(socket.get(), sys::SocketOption::v6_only, true);
+    }
+    if (!error) {
+        error = sys::bind(socket.get(), address);
+    }
+    if (error == std::errc::address_not_available) {
+        return {};
+    }
+    if (error) {
+        throw bind_error(error, address);
+    }
+    return socket;
+}
+
+SLUICE_INLINE std::vector<Descriptor> bind_listeners(const std::vector<SocketAddress>& addresses,
+                                                     const ServerOptions& options) {
+    std::vector<Descriptor> bound;
+    std::string skipped;
+    for (const SocketAddress& address : addresses) {
+        if (Descriptor socket = bind_listener(address, options)) {
+            bound.push_back(std::move(socket));
+        } else {
+            skipped += (skipped.empty() ? "" : ", ") + address.to_string();
+        }
+    }
+    if (bound.empty()) {
+        throw AddressError(std::make_error_code(std::errc::address_not_available),
+                           "could not bind on any address out of [" + skipped + "]", skipped);
+    }
+    return bound;
+}
+
+SLUICE_INLINE Ref<Server> make_server(EventLoop& loop, ConnectionFactory factory,
+                                      std::vector<Descriptor> bound, const ServerOptions& options) {
+    Ref<ServerImpl> server(new ServerImpl(loop, std::move(factory), std::move(bound), options));
+    if (options.start_serving()) {
+        try {
+            server->start_serving();
+        } catch (...) {
+            server->close();
+            throw;
+        }
+    }
+    return server;
+}
+
+SLUICE_INLINE Task<Ref<Server>> serve_by_name(EventLoop& loop, ConnectionFactory factory,
+                                              std::vector<std::string> hosts, Port port,
+                                              ServerOptions options) {
+    std::vector<SocketAddress> addresses;
+    for (const std::string& host : hosts) {
+        sys::ResolveRequest request;
+        request.host = host;
+        request.family = options.family();
+        request.passive = true;
+        Task<std::vector<SocketAddress>> resolving = resolve(loop, request, port, nullptr);
+        const std::vector<SocketAddress> resolved = co_await resolving;
+        for (const SocketAddress& address : resolved) {
+            if (std::ranges::find(addresses, address) == addresses.end()) {
+                addresses.push_back(address);
+            }
+        }
+    }
+    std::vector<Descriptor> bound = bind_listeners(addresses, options);
+    Ref<Server> server = make_server(loop, std::move(factory), std::move(bound), options);
+    co_return server;
+}
+
+SLUICE_INLINE Task<Ref<Server>> serve_adopted(EventLoop& loop, ConnectionFactory factory,
+                                              Descriptor listening, ServerOptions options) {
+    std::vector<Descriptor> bound;
+    bound.push_back(std::move(listening));
+    Ref<Server> server = make_server(loop, std::move(factory), std::move(bound), options);
+    co_return server;
+}
+
+}  // namespace detail
+
+SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory factory,
+                                                 std::vector<std::string> hosts, Port port,
+                                                 ServerOptions options) {
+    require_open("create_server");
+    if (hosts.empty()) {
+        throw std::invalid_argument("create_server(): the list of hosts is empty");
+    }
+    for (const std::string& host : hosts) {
+        if (!host.empty()) {
+            detail::check_host(host, "host");
+        }
+    }
+    return detail::serve_by_name(*this, std::move(factory), std::move(hosts), std::move(port),
+                                 std::move(options));
+}
+
+SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory factory,
+                                                 Descriptor listening, ServerOptions options) {
+    require_open("create_server");
+    detail::check_stream_socket(listening, "create_server");
+    detail::check_foreign(state_->core, listening.get(), "create_server");
+    if (const std::error_code error = detail::sys::set_nonblocking(listening.get())) {
+        throw std::system_error(error, "create_server(): cannot make the socket non-blocking");
+    }
+    return detail::serve_adopted(*this, std::move(factory), std::move(listening),
+                                 std::move(options));
+}
+
+}  // namespace sluice::inline v0_1

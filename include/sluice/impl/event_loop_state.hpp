@@ -1,0 +1,87 @@
+// What an EventLoop owns besides its core. Private to the .ipp files of event_loop.hpp.
+#pragma once
+
+#include <sluice/detail/dispatch.hpp>
+#include <sluice/detail/executor.hpp>
+#include <sluice/detail/loop_core.hpp>
+#include <sluice/event_loop.hpp>
+
+#include <map>
+#include <memory>
+
+namespace sluice::inline v0_1 {
+
+namespace detail {
+
+/// Callbacks of add_reader() and add_writer() for one descriptor.
+class DescriptorCallbacks final : public Watcher, public Retired {
+public:
+    DescriptorCallbacks(LoopCore& core, int fd) noexcept : core_(core), fd_(fd) {}
+
+    /// Sets (or with null removes) the callback of one direction. Throws std::system_error if the
+    /// system refuses.
+    void set(Readiness direction, std::shared_ptr<Callback> callback);
+    [[nodiscard]] bool has_callback(Readiness direction) const noexcept {
+        return (direction == Readiness::readable ? reader_ : writer_) != nullptr;
+    }
+    [[nodiscard]] bool unused() const noexcept { return reader_ == nullptr && writer_ == nullptr; }
+    /// Unregisters; the descriptor may be closed afterwards.
+    void release() noexcept;
+
+    void destroy() noexcept override { delete this; }
+
+private:
+    void on_ready(Readiness events) noexcept override;
+
+    LoopCore& core_;
+    int fd_;
+    // Shared, so that a callback that removes itself is not destroyed while it runs.
+    std::shared_ptr<Callback> reader_;
+    std::shared_ptr<Callback> writer_;
+};
+
+/// Signals that this loop handles: a descriptor the signal handler writes to.
+class SignalWatcher final : public Watcher {
+public:
+    explicit SignalWatcher(LoopCore& core);
+    ~SignalWatcher();
+
+    void add(int signal_number, Callback callback);
+    bool remove(int signal_number) noexcept;
+
+private:
+    void on_ready(Readiness events) noexcept override;
+
+    LoopCore& core_;
+    Descriptor wake_;
+    std::map<int, std::shared_ptr<Callback>> callbacks_;
+};
+
+/// A job of run_in_executor, from submission until its result has come back. Never leaves the
+/// loop's thread.
+class ExecutorJob final : public ListNode<ExecutorJob> {
+public:
+    explicit ExecutorJob(Callback on_done) noexcept : on_done_(std::move(on_done)) {}
+    void finish() { on_done_(); }
+
+private:
+    Callback on_done_;
+};
+
+}  // namespace detail
+
+struct EventLoop::State {
+    explicit State(std::unique_ptr<detail::Poller> poller) : core(std::move(poller)) {}
+
+    detail::LoopCore core;
+    detail::IntrusiveList<detail::TaskRoot> tasks;
+    detail::IntrusiveList<detail::ExecutorJob> jobs;
+    std::map<int, std::unique_ptr<detail::DescriptorCallbacks>> descriptors;
+    std::unique_ptr<detail::SignalWatcher> signals;
+    detail::Executor executor;
+    bool running = false;
+    bool stopping = false;
+    bool closed = false;
+};
+
+}  // namespace sluice::inline v0_1

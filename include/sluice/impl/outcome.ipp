@@ -1,0 +1,25 @@
+// Recognising and making Cancelled.
+#pragma once
+
+#include <sluice/detail/outcome.hpp>
+
+namespace sluice::inline v0_1::detail {
+
+SLUICE_INLINE bool is_cancelled(const std::exception_ptr& exception) noexcept {
+    if (!exception) {
+        return false;
+    }
+    try {
+        std::rethrow_exception(exception);
+    } catch (const Cancelled&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
+}
+
+SLUICE_INLINE std::exception_ptr make_cancelled() noexcept {
+    return std::make_exception_ptr(Cancelled{});
+}
+
+}  // namespace sluice::inline v0_1::detail

@@ -1,0 +1,121 @@
+// Driving, cancelling and ending tasks.
+#pragma once
+
+#include <sluice/detail/dispatch.hpp>
+#include <sluice/task.hpp>
+
+namespace sluice::inline v0_1::detail {
+
+SLUICE_INLINE void TaskRoot::start(LoopCore& core, std::source_location where) noexcept {
+    core_ = &core;
+    where_ = where;
+    held_by_loop_ = Ref<TaskRoot>(this);
+    core.schedule(*this);
+}
+
+SLUICE_INLINE void TaskRoot::on_ready_phase() noexcept {
+    const Ref<TaskRoot> self(this);
+    const CallSite site{.name = "task", .where = where_};
+    const CallbackScope scope(*core_, site);
+    if (started_) {
+        drive(suspended_);
+    } else if (cancel_pending_) {
+        // Cancelled before its first step: none of it runs, as in asyncio.
+        set_root_exception(make_cancelled());
+        finish();
+    } else {
+        started_ = true;
+        drive(self_);
+    }
+}
+
+SLUICE_INLINE void TaskRoot::drive(std::coroutine_handle<> coroutine) noexcept {
+    next_ = coroutine;
+    while (next_) {
+        std::exchange(next_, nullptr).resume();
+    }
+    if (self_.done()) {
+        finish();
+    }
+}
+
+SLUICE_INLINE void TaskRoot::finish() noexcept {
+    if (const std::exception_ptr& exception = root_exception()) {
+        try {
+            std::rethrow_exception(exception);
+        } catch (const StopLoop&) {
+            retrieved_ = true;
+            core_->exit_with(exception);
+        } catch (const Cancelled&) {
+            retrieved_ = true;
+        } catch (...) {
+            // Kept for whoever asks; reported when nobody has.
+        }
+    }
+    ListNode<TaskRoot>::unlink();
+    completion_.complete();
+    held_by_loop_.reset();
+}
+
+SLUICE_INLINE bool TaskRoot::cancel() noexcept {
+    if (completion_.done()) {
+        return false;
+    }
+    if (suspension_ == nullptr || !suspension_->cancel()) {
+        cancel_pending_ = true;
+    }
+    return true;
+}
+
+SLUICE_INLINE void TaskRoot::suspend(std::coroutine_handle<> coroutine,
+                                     Suspension& suspension) noexcept {
+    suspended_ = coroutine;
+    suspension_ = &suspension;
+    if (cancel_pending_ && suspension.cancel()) {
+        cancel_pending_ = false;
+    }
+}
+
+SLUICE_INLINE void TaskRoot::resume_soon() noexcept {
+    if (!Ready::linked()) {
+        core_->schedule(*this);
+    }
+}
+
+SLUICE_INLINE void TaskRoot::forget(Suspension& suspension) noexcept {
+    if (suspension_ == &suspension) {
+        suspension_ = nullptr;
+    }
+}
+
+SLUICE_INLINE void TaskRoot::throw_if_cancelled() {
+    if (std::exchange(cancel_pending_, false)) {
+        throw Cancelled();
+    }
+}
+
+SLUICE_INLINE void TaskRoot::destroy_unfinished() noexcept {
+    // The frame's destructors may drop what holds this task; the reference keeps the promise until
+    // the end.
+    const Ref<TaskRoot> self = std::move(held_by_loop_);
+    Ready::unlink();
+    set_root_exception(make_cancelled());
+    retrieved_ = true;
+    completion_.complete();
+}
+
+SLUICE_INLINE void TaskRoot::unreferenced() noexcept {
+    report_unretrieved();
+    self_.destroy();
+}
+
+SLUICE_INLINE void TaskRoot::report_unretrieved() noexcept {
+    if (core_ != nullptr && !retrieved_ && root_exception()) {
+        core_->report({.message = "Task exception was never retrieved",
+                       .exception = root_exception(),
+                       .error = {},
+                       .where = where_});
+    }
+}
+
+}  // namespace sluice::inline v0_1::detail

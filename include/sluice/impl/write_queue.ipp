@@ -1,0 +1,181 @@
+// The segment list behind every transport's writing half.
+#pragma once
+
+#include <sluice/detail/write_queue.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace sluice::inline v0_1::detail {
+
+SLUICE_INLINE WriteSegment* WriteSegment::with_capacity(std::size_t capacity) {
+    void* memory = ::operator new(sizeof(WriteSegment) + capacity);
+    auto* segment = ::new (memory) WriteSegment(nullptr, 0, capacity, Buffer());
+    segment->clear();
+    return segment;
+}
+
+SLUICE_INLINE WriteSegment* WriteSegment::holding(Buffer owner) {
+    const Bytes bytes = owner.bytes();
+    void* memory = ::operator new(sizeof(WriteSegment));
+    return ::new (memory) WriteSegment(bytes.data(), bytes.size(), 0, std::move(owner));
+}
+
+SLUICE_INLINE WriteSegment* WriteSegment::borrowing(Bytes bytes) {
+    return holding(Buffer(bytes, nullptr));
+}
+
+SLUICE_INLINE void WriteSegment::destroy(WriteSegment* segment) noexcept {
+    segment->~WriteSegment();
+    ::operator delete(segment);
+}
+
+SLUICE_INLINE void WriteSegment::append(Bytes bytes) noexcept {
+    SLUICE_ASSERT(bytes.size() <= room());
+    // The storage behind the header is ours and writable; `begin_` is const because borrowed bytes
+    // are not.
+    std::memcpy(const_cast<std::byte*>(begin_ + size_), bytes.data(), bytes.size());
+    size_ += bytes.size();
+}
+
+SLUICE_INLINE GatherPool::~GatherPool() {
+    while (head_ != nullptr) {
+        WriteSegment::destroy(std::exchange(head_, head_->next));
+    }
+}
+
+SLUICE_INLINE WriteSegment* GatherPool::lend() {
+    if (head_ == nullptr) {
+        return WriteSegment::with_capacity(limits::gather_block_bytes);
+    }
+    --kept_;
+    WriteSegment* block = std::exchange(head_, head_->next);
+    block->next = nullptr;
+    return block;
+}
+
+SLUICE_INLINE void GatherPool::take_back(WriteSegment* block) noexcept {
+    if (kept_ == limits::gather_blocks_kept) {
+        WriteSegment::destroy(block);
+        return;
+    }
+    block->clear();
+    block->next = head_;
+    head_ = block;
+    ++kept_;
+}
+
+SLUICE_INLINE void WriteQueue::append_copy(Bytes bytes) {
+    const std::size_t fitting = tail_ == nullptr ? 0 : std::min(tail_->room(), bytes.size());
+    const Bytes rest = bytes.subspan(fitting);
+    WriteSegment* segment = nullptr;
+    if (!rest.empty()) {
+        const std::size_t growth =
+            std::clamp(size_, limits::backlog_segment_min_bytes, limits::backlog_segment_max_bytes);
+        segment = WriteSegment::with_capacity(std::max(rest.size(), growth));
+    }
+    if (fitting != 0) {
+        tail_->append(bytes.first(fitting));
+        size_ += fitting;
+    }
+    if (segment != nullptr) {
+        segment->append(rest);
+        push_back(segment);
+    }
+}
+
+SLUICE_INLINE void WriteQueue::append_owned(Buffer owner) {
+    if (!owner.empty()) {
+        push_back(WriteSegment::holding(std::move(owner)));
+    }
+}
+
+SLUICE_INLINE void WriteQueue::append_static(Bytes bytes) {
+    if (!bytes.empty()) {
+        push_back(WriteSegment::borrowing(bytes));
+    }
+}
+
+SLUICE_INLINE void WriteQueue::append_gathered(Bytes bytes, GatherPool& pool) {
+    const std::size_t fitting = tail_ == nullptr ? 0 : std::min(tail_->room(), bytes.size());
+    const Bytes rest = bytes.subspan(fitting);
+    SLUICE_ASSERT(rest.size() <= limits::gather_block_bytes);
+    WriteSegment* block = rest.empty() ? nullptr : pool.lend();
+    if (fitting != 0) {
+        tail_->append(bytes.first(fitting));
+        size_ += fitting;
+    }
+    if (block != nullptr) {
+        block->append(rest);
+        push_back(block);
+    }
+}
+
+SLUICE_INLINE std::size_t WriteQueue::front_pieces(std::span<Bytes> pieces) const noexcept {
+    std::size_t count = 0;
+    for (const WriteSegment* segment = head_; segment != nullptr && count < pieces.size();
+         segment = segment->next) {
+        pieces[count++] = segment->bytes();
+    }
+    return count;
+}
+
+SLUICE_INLINE void WriteQueue::consume(std::size_t count, GatherPool& pool) noexcept {
+    SLUICE_ASSERT(count <= size_);
+    size_ -= count;
+    while (head_ != nullptr && head_->bytes().size() <= count) {
+        count -= head_->bytes().size();
+        release(std::exchange(head_, head_->next), pool);
+    }
+    if (head_ == nullptr) {
+        tail_ = nullptr;
+    } else {
+        head_->drop_front(count);
+    }
+}
+
+SLUICE_INLINE void WriteQueue::clear(GatherPool& pool) noexcept {
+    consume(size_, pool);
+}
+
+SLUICE_INLINE void WriteQueue::return_blocks(GatherPool& pool) noexcept {
+    for (WriteSegment** link = &head_; *link != nullptr; link = &(*link)->next) {
+        WriteSegment* block = *link;
+        if (block->capacity() != limits::gather_block_bytes ||
+            block->bytes().size() > block->capacity() / 2) {
+            continue;
+        }
+        WriteSegment* exact = nullptr;
+        try {
+            exact = WriteSegment::with_capacity(
+                std::max(block->bytes().size(), limits::backlog_segment_min_bytes));
+        } catch (const std::bad_alloc&) {
+            return;
+        }
+        exact->append(block->bytes());
+        exact->next = block->next;
+        if (tail_ == block) {
+            tail_ = exact;
+        }
+        *link = exact;
+        pool.take_back(block);
+    }
+}
+
+SLUICE_INLINE void WriteQueue::push_back(WriteSegment* segment) noexcept {
+    segment->next = nullptr;
+    (tail_ == nullptr ? head_ : tail_->next) = segment;
+    tail_ = segment;
+    size_ += segment->bytes().size();
+}
+
+SLUICE_INLINE void WriteQueue::release(WriteSegment* segment, GatherPool& pool) noexcept {
+    if (segment->capacity() == limits::gather_block_bytes) {
+        pool.take_back(segment);
+    } else {
+        WriteSegment::destroy(segment);
+    }
+}
+
+}  // namespace sluice::inline v0_1::detail

@@ -1,0 +1,69 @@
+// Every tunable constant of the library, with its unit and the reason for its value. Nothing else.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace sluice::inline v0_1::limits {
+
+// asyncio's defaults: a writer is paused above 64 KiB of unsent bytes and resumed at 16 KiB.
+inline constexpr std::size_t write_high_water_bytes = 64 * 1024;
+inline constexpr std::size_t write_low_water_bytes = 16 * 1024;
+
+// A span below this is copied and gathered inside loop callbacks: copying 4 KiB costs some 0.1 us,
+// a send some 3.
+inline constexpr std::size_t gather_span_bytes = 4 * 1024;
+// writelines() copies its pieces together when they are smaller than this on average: a segment
+// costs sendmsg about as much.
+inline constexpr std::size_t gather_piece_bytes = 512;
+// Gathered bytes are sent at the latest when one block is full.
+inline constexpr std::size_t gather_block_bytes = 64 * 1024;
+// Blocks kept for reuse between flushes; more than one connection is rarely dirty at the same time.
+inline constexpr std::size_t gather_blocks_kept = 8;
+
+// The loop's shared receive buffer starts small, so that short messages stay in the first-level
+// caches, and grows while reads fill it: at 256 KiB messages a 64 KiB buffer costs 20 % more CPU.
+inline constexpr std::size_t receive_start_bytes = 64 * 1024;
+inline constexpr std::size_t receive_max_bytes = 256 * 1024;
+// After this many reads in a row that used less than a quarter of the buffer it is halved again.
+inline constexpr unsigned receive_shrink_after_reads = 1024;
+
+// One connection may read this much per readiness event before the others get their turn.
+inline constexpr std::size_t read_budget_bytes = 256 * 1024;
+
+// Segments handed to one sendmsg. IOV_MAX is 1024; past 64 the kernel's own copying dominates.
+inline constexpr std::size_t gather_segments = 64;
+// A copied backlog grows in segments of at least and at most this size.
+inline constexpr std::size_t backlog_segment_min_bytes = 512;
+inline constexpr std::size_t backlog_segment_max_bytes = 64 * 1024;
+
+// Readiness events fetched by one system call.
+inline constexpr std::size_t poll_batch_events = 256;
+
+// asyncio's backlog, also the number of connections accepted per readiness event.
+inline constexpr int listen_backlog = 100;
+// How long a listener that ran out of descriptors or memory rests before it tries again (asyncio: 1
+// s).
+inline constexpr std::chrono::milliseconds accept_rest_time{1000};
+
+// RFC 8305 "Connection Attempt Delay".
+inline constexpr std::chrono::milliseconds happy_eyeballs_delay{250};
+// RFC 1035: 253 characters of a name; more cannot be a host.
+inline constexpr std::size_t host_name_bytes = 253;
+
+// Threads of the default executor, as concurrent.futures: cores + 4, at most 32.
+inline constexpr unsigned executor_threads_max = 32;
+inline constexpr unsigned executor_threads_extra = 4;
+
+// A single wait never exceeds a day: select-like clocks of some kernels misbehave beyond (asyncio:
+// 24 h).
+inline constexpr std::chrono::hours poll_wait_max{24};
+
+// Debug mode reports callbacks that ran longer (asyncio: slow_callback_duration).
+inline constexpr std::chrono::milliseconds slow_callback_duration{100};
+
+// A write to a lost connection is reported once this many have been dropped (asyncio:
+// LOG_THRESHOLD_FOR_CONNLOST_WRITES).
+inline constexpr unsigned lost_writes_before_warning = 5;
+
+}  // namespace sluice::inline v0_1::limits

@@ -1,0 +1,377 @@
+// Task<T>: a lazy coroutine of one loop, and TaskHandle<T>: the same once the loop runs it.
+//
+// A Task does nothing until it is awaited by another Task or given to EventLoop::create_task() or
+// run_until_complete(). Control passes between coroutines through a small driver loop in the
+// outermost one (TaskRoot::drive), never by symmetric transfer: GCC 12 does not make that a tail
+// call in sanitizer builds, and this way no coroutine is on the stack below the one that destroys
+// it.
+#pragma once
+
+#include <sluice/detail/completion.hpp>
+#include <sluice/detail/outcome.hpp>
+#include <sluice/detail/ready.hpp>
+#include <sluice/ref.hpp>
+
+#include <coroutine>
+#include <source_location>
+#include <stdexcept>
+#include <utility>
+
+namespace sluice::inline v0_1 {
+
+template <class T>
+class Task;
+template <class T>
+class TaskHandle;
+class EventLoop;
+
+namespace detail {
+
+class LoopCore;
+class TaskRoot;
+
+/// What a suspended coroutine waits for: a future, a timer, another task.
+class Suspension {
+public:
+    /// Asks it to end soon, resuming the coroutine with Cancelled. False if it has ended already.
+    virtual bool cancel() noexcept = 0;
+
+protected:
+    ~Suspension() = default;
+};
+
+/// The part of a coroutine that matters while it is the outermost one: scheduling, cancellation,
+/// who waits for it.
+class SLUICE_API TaskRoot : public RefCounted, private Ready, public ListNode<TaskRoot> {
+public:
+    // ---- for the loop ----
+
+    /// Schedules the first step. The loop holds a reference until the task is done.
+    void start(LoopCore& core, std::source_location where) noexcept;
+    /// Asks the coroutine to end: Cancelled is thrown at its awaiting point. False if it is done.
+    bool cancel() noexcept;
+    /// The loop is going away: destroys the suspended coroutine.
+    void destroy_unfinished() noexcept;
+    [[nodiscard]] std::source_location where() const noexcept { return where_; }
+    [[nodiscard]] LoopCore& core() const noexcept { return *core_; }
+    [[nodiscard]] Completion& completion() noexcept { return completion_; }
+    [[nodiscard]] const Completion& completion() const noexcept { return completion_; }
+    void mark_retrieved() noexcept { retrieved_ = true; }
+
+    // ---- for awaiters ----
+
+    /// `coroutine`, of this task, is suspended and waits for `suspension`.
+    void suspend(std::coroutine_handle<> coroutine, Suspension& suspension) noexcept;
+    /// The suspension has ended: continue in the next iteration.
+    void resume_soon() noexcept;
+    /// The suspension's awaiter is destroyed.
+    void forget(Suspension& suspension) noexcept;
+    /// Throws Cancelled if that was asked for and could not be delivered by the suspension.
+    void throw_if_cancelled();
+    /// The driver resumes `coroutine` next.
+    void run_next(std::coroutine_handle<> coroutine) noexcept { next_ = coroutine; }
+
+protected:
+    explicit TaskRoot(std::coroutine_handle<> self) noexcept : RefCounted(nullptr), self_(self) {}
+    ~TaskRoot() override = default;
+
+    /// What the coroutine ended with, if that is an exception.
+    [[nodiscard]] virtual const std::exception_ptr& root_exception() const noexcept = 0;
+    virtual void set_root_exception(std::exception_ptr exception) noexcept = 0;
+
+private:
+    void on_ready_phase() noexcept override;
+    void on_loop_closed() noexcept override {}
+    void unreferenced() noexcept override;
+    void drive(std::coroutine_handle<> coroutine) noexcept;
+    void finish() noexcept;
+    void report_unretrieved() noexcept;
+
+    std::coroutine_handle<> self_;
+    std::coroutine_handle<> suspended_;
+    std::coroutine_handle<> next_;
+    LoopCore* core_ = nullptr;
+    Suspension* suspension_ = nullptr;
+    Completion completion_;
+    std::source_location where_;
+    bool started_ = false;
+    bool cancel_pending_ = false;
+    bool retrieved_ = false;
+    Ref<TaskRoot> held_by_loop_;
+};
+
+class TaskPromiseBase : public TaskRoot {
+public:
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+
+    /// Hands control to whoever awaits; the outermost coroutine just ends, which the driver sees.
+    class FinalAwaiter {
+    public:
+        bool await_ready() const noexcept { return false; }
+        template <class Promise>
+        void await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
+            TaskPromiseBase& promise = ended.promise();
+            if (promise.awaiting_) {
+                promise.root_->run_next(promise.awaiting_);
+            }
+        }
+        void await_resume() const noexcept {}
+    };
+    FinalAwaiter final_suspend() const noexcept { return {}; }
+
+    [[nodiscard]] TaskRoot& root() const noexcept { return *root_; }
+    void set_root(TaskRoot& root) noexcept { root_ = &root; }
+    void set_awaiting(std::coroutine_handle<> awaiting) noexcept { awaiting_ = awaiting; }
+
+protected:
+    using TaskRoot::TaskRoot;
+
+private:
+    TaskRoot* root_ = nullptr;
+    std::coroutine_handle<> awaiting_;
+};
+
+template <class T>
+class TaskPromiseOutcome : public TaskPromiseBase {
+public:
+    void unhandled_exception() noexcept { outcome_.set_exception(std::current_exception()); }
+    [[nodiscard]] Outcome<T>& outcome() noexcept { return outcome_; }
+
+protected:
+    using TaskPromiseBase::TaskPromiseBase;
+    [[nodiscard]] const std::exception_ptr& root_exception() const noexcept override {
+        return outcome_.exception();
+    }
+    void set_root_exception(std::exception_ptr exception) noexcept override {
+        outcome_.set_exception(std::move(exception));
+    }
+
+    Outcome<T> outcome_;
+};
+
+template <class T>
+class TaskPromise final : public TaskPromiseOutcome<T> {
+public:
+    TaskPromise() noexcept
+        : TaskPromiseOutcome<T>(std::coroutine_handle<TaskPromise>::from_promise(*this)) {}
+    Task<T> get_return_object() noexcept;
+    template <class U>
+        requires std::is_constructible_v<T, U&&>
+    void return_value(U&& value) {
+        this->outcome_.set_value(std::forward<U>(value));
+    }
+};
+
+template <>
+class TaskPromise<void> final : public TaskPromiseOutcome<void> {
+public:
+    TaskPromise() noexcept
+        : TaskPromiseOutcome<void>(std::coroutine_handle<TaskPromise>::from_promise(*this)) {}
+    Task<void> get_return_object() noexcept;
+    void return_void() noexcept {}
+};
+
+/// A promise that belongs to a Task: the only kind of coroutine the library's awaitables can be
+/// awaited in, since cancellation needs to find them.
+template <class Promise>
+concept TaskLike = std::is_base_of_v<TaskPromiseBase, Promise>;
+
+/// Base of awaiters that wait for something outside the coroutine.
+class LeafAwaiter : public Suspension {
+public:
+    LeafAwaiter() noexcept = default;
+    LeafAwaiter(const LeafAwaiter&) = delete;
+    LeafAwaiter& operator=(const LeafAwaiter&) = delete;
+
+protected:
+    ~LeafAwaiter() {
+        if (root_ != nullptr) {
+            root_->forget(*this);
+        }
+    }
+    template <TaskLike Promise>
+    void suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+        root_ = &coroutine.promise().root();
+        root_->suspend(coroutine, *this);
+    }
+    void resume_soon() noexcept { root_->resume_soon(); }
+    /// To be called first in await_resume().
+    void resumed() {
+        if (TaskRoot* root = std::exchange(root_, nullptr)) {
+            root->forget(*this);
+            root->throw_if_cancelled();
+        }
+    }
+    [[nodiscard]] TaskRoot* root() const noexcept { return root_; }
+
+private:
+    TaskRoot* root_ = nullptr;
+};
+
+/// Waits for a Completion.
+class CompletionAwaiter : public LeafAwaiter, private Waiter {
+protected:
+    template <TaskLike Promise>
+    void wait_for(Completion& completion, std::coroutine_handle<Promise> coroutine) noexcept {
+        completion.add(*this);
+        suspend(coroutine);
+    }
+
+private:
+    void on_completed() noexcept override { resume_soon(); }
+};
+
+}  // namespace detail
+
+/// A coroutine that has not started. Move-only; destroying it destroys the coroutine. Its
+/// parameters are copied into the coroutine as they are declared: take what must outlive the caller
+/// by value.
+template <class T = void>
+class [[nodiscard]] Task {
+public:
+    using promise_type = detail::TaskPromise<T>;
+
+    Task() noexcept = default;
+    Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+    Task& operator=(Task&& other) noexcept {
+        if (this != &other) {
+            destroy();
+            coroutine_ = std::exchange(other.coroutine_, nullptr);
+        }
+        return *this;
+    }
+    ~Task() { destroy(); }
+
+    /// False after the task was moved from.
+    explicit operator bool() const noexcept { return coroutine_ != nullptr; }
+
+    class Awaiter {
+    public:
+        explicit Awaiter(std::coroutine_handle<promise_type> coroutine) noexcept
+            : coroutine_(coroutine) {}
+        bool await_ready() const noexcept { return false; }
+        template <detail::TaskLike Promise>
+        void await_suspend(std::coroutine_handle<Promise> awaiting) const noexcept {
+            promise_type& promise = coroutine_.promise();
+            promise.set_root(awaiting.promise().root());
+            promise.set_awaiting(awaiting);
+            promise.root().run_next(coroutine_);
+        }
+        T await_resume() const { return coroutine_.promise().outcome().take(); }
+
+    private:
+        std::coroutine_handle<promise_type> coroutine_;
+    };
+
+    /// Runs the coroutine to its end, as part of the awaiting task, and gives its result or throws
+    /// its exception. Once only.
+    Awaiter operator co_await() const& {
+        if (coroutine_ == nullptr || coroutine_.done()) {
+            throw std::logic_error("a Task can be awaited once, and not after it was moved from");
+        }
+        return Awaiter(coroutine_);
+    }
+
+private:
+    friend promise_type;
+    friend EventLoop;
+
+    explicit Task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+
+    void destroy() noexcept {
+        if (coroutine_) {
+            coroutine_.destroy();
+        }
+    }
+
+    std::coroutine_handle<promise_type> coroutine_;
+};
+
+template <class T>
+Task<T> detail::TaskPromise<T>::get_return_object() noexcept {
+    return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+inline Task<void> detail::TaskPromise<void>::get_return_object() noexcept {
+    return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+/// A task the loop is running or has run. Dropping every handle does not stop it. Copies refer to
+/// the same task; to be used on the loop's thread. The counterpart of asyncio.Task.
+template <class T = void>
+class TaskHandle {
+public:
+    TaskHandle() noexcept = default;
+
+    /// Asks the task to end: sluice::Cancelled is thrown at the point it awaits, in a later
+    /// iteration, and what it awaits is cancelled. The task may catch it and go on. False if it is
+    /// done already.
+    bool cancel() noexcept { return promise_ && promise_->cancel(); }
+    [[nodiscard]] bool done() const noexcept { return promise_ && promise_->completion().done(); }
+    /// True if it ended by Cancelled.
+    [[nodiscard]] bool cancelled() const noexcept {
+        return done() && detail::is_cancelled(promise_->outcome().exception());
+    }
+    /// The result, or throws what the task threw; std::logic_error if it is not done.
+    decltype(auto) result() const {
+        if (!done()) {
+            throw std::logic_error("TaskHandle::result() called before the task is done");
+        }
+        promise_->mark_retrieved();
+        return std::as_const(promise_->outcome()).get();
+    }
+    /// What the task threw, or null.
+    [[nodiscard]] std::exception_ptr exception() const noexcept {
+        if (!done()) {
+            return nullptr;
+        }
+        promise_->mark_retrieved();
+        return promise_->outcome().exception();
+    }
+    /// Runs `callback` from the loop once the task is done.
+    void add_done_callback(Callback callback) {
+        promise_->completion().add_done_callback(promise_->core(), std::move(callback));
+    }
+    explicit operator bool() const noexcept { return static_cast<bool>(promise_); }
+
+    class Awaiter final : public detail::CompletionAwaiter {
+    public:
+        explicit Awaiter(Ref<detail::TaskPromise<T>> promise) noexcept
+            : promise_(std::move(promise)) {}
+        bool await_ready() const noexcept { return promise_->completion().done(); }
+        template <detail::TaskLike Promise>
+        void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+            this->wait_for(promise_->completion(), coroutine);
+        }
+        T await_resume() {
+            this->resumed();
+            promise_->mark_retrieved();
+            return promise_->outcome().share();
+        }
+
+    private:
+        bool cancel() noexcept override { return promise_->cancel(); }
+
+        Ref<detail::TaskPromise<T>> promise_;
+    };
+
+    /// Waits for the task's end; cancelling the waiter cancels the task, as in asyncio.
+    Awaiter operator co_await() const {
+        if (!promise_) {
+            throw std::logic_error("an empty TaskHandle was awaited");
+        }
+        return Awaiter(promise_);
+    }
+
+private:
+    friend EventLoop;
+    explicit TaskHandle(detail::TaskPromise<T>& promise) noexcept : promise_(&promise) {}
+
+    Ref<detail::TaskPromise<T>> promise_;
+};
+
+}  // namespace sluice::inline v0_1
+
+#ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/task.ipp>
+#endif

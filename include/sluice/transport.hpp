@@ -1,0 +1,165 @@
+// Transport: the user's end of a byte stream, whatever carries it.
+//
+// A pure interface. Every method is to be called on the loop's thread (checked in debug mode:
+// std::logic_error) and is a safe no-op once the connection is lost, unless it says otherwise.
+// Network errors never come out of a method: they end the connection and arrive in connection_lost.
+#pragma once
+
+#include <sluice/address.hpp>
+#include <sluice/buffer.hpp>
+#include <sluice/bytes.hpp>
+#include <sluice/protocol.hpp>
+#include <sluice/ref.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace sluice::inline v0_1 {
+
+/// Bounds of the unsent bytes, in bytes: above `high` the protocol is paused, at `low` or below it
+/// is resumed.
+struct WriteBufferLimits {
+    std::size_t low;
+    std::size_t high;
+    friend bool operator==(const WriteBufferLimits&, const WriteBufferLimits&) = default;
+};
+
+/// What happens to a write that would push the unsent bytes over the hard cap.
+enum class OverflowPolicy : std::uint8_t {
+    /// The connection is lost with Error::write_buffer_full.
+    abort_connection,
+    refuse_write,  ///< The write throws std::system_error(Error::write_buffer_full) and queues nothing.
+};
+
+/// A socket the library owns, seen from outside: enough to identify it and to tune options, not to
+/// close it or to steal its data.
+class SocketView {
+public:
+    SocketView() noexcept = default;
+    SocketView(int fd, SocketAddress local) : fd_(fd), local_(std::move(local)) {}
+
+    /// The descriptor, for getsockopt/setsockopt and for diagnostics; -1 once closed.
+    [[nodiscard]] int fd() const noexcept { return fd_; }
+    /// The address it is bound to.
+    [[nodiscard]] const SocketAddress& local_address() const noexcept { return local_; }
+    [[nodiscard]] Family family() const noexcept { return local_.family(); }
+
+private:
+    int fd_ = -1;
+    SocketAddress local_;
+};
+
+/// A typed key of get_extra_info.
+template <class T>
+struct ExtraKey {
+    std::uint32_t id;
+};
+
+/// The keys every stream transport answers. All survive close(), except that `socket` then has fd
+/// -1.
+namespace extra {
+inline constexpr ExtraKey<SocketAddress> peername{1};
+inline constexpr ExtraKey<SocketAddress> sockname{2};
+inline constexpr ExtraKey<SocketView> socket{3};
+}  // namespace extra
+
+class Transport : public RefCounted {
+public:
+    /// Sends `data`, in order with everything written before. The bytes are not kept: what cannot
+    /// be sent at once is copied. Inside a loop callback spans below 4 KiB are gathered and leave
+    /// together when the callback ends; larger ones leave at once. After close() data is still
+    /// accepted while earlier data is pending, and dropped otherwise. Throws std::logic_error after
+    /// write_eof(). An empty span does nothing.
+    virtual void write(Bytes data) = 0;
+    void write(std::string_view text) { write(as_bytes(text)); }
+
+    /// The same; what cannot be sent at once is queued without a copy, keeping a reference to the
+    /// Buffer's owner.
+    virtual void write(Buffer data) = 0;
+
+    /// The same; the bytes are never copied and must stay valid and unchanged for ever: literals,
+    /// tables, mapped files.
+    virtual void write_static(Bytes data) = 0;
+    void write_static(std::string_view text) { write_static(as_bytes(text)); }
+
+    /// Sends the concatenation of `pieces`, gathered into as few system calls as possible, with one
+    /// limit check at the end. Ownership as for the matching write().
+    virtual void writelines(std::span<const Bytes> pieces) = 0;
+    virtual void writelines(std::span<const Buffer> pieces) = 0;
+    void writelines(std::initializer_list<Bytes> pieces) {
+        writelines(std::span<const Bytes>{pieces.begin(), pieces.size()});
+    }
+
+    /// Sends what has been gathered, now. pause_writing or resume_writing that follow from it are
+    /// called later, from the loop.
+    virtual void flush() = 0;
+
+    /// True if the writing half can be closed on its own.
+    [[nodiscard]] virtual bool can_write_eof() const noexcept = 0;
+
+    /// Closes the writing half once everything written has been sent; the peer sees the end of the
+    /// stream. Idempotent; ignored after close(). Throws std::logic_error where can_write_eof() is
+    /// false.
+    virtual void write_eof() = 0;
+
+    /// Stops reading at once, sends what is pending, then calls connection_lost with an empty
+    /// reason, from the loop. Idempotent.
+    virtual void close() = 0;
+
+    /// Drops what is pending and closes; connection_lost with an empty reason follows, from the
+    /// loop. Idempotent; after close() it cuts the flushing short.
+    virtual void abort() = 0;
+
+    /// True from the moment close(), abort() or an error ended the connection.
+    [[nodiscard]] virtual bool is_closing() const noexcept = 0;
+
+    /// No data_received or eof_received until resume_reading(), not even for bytes that have
+    /// arrived. Idempotent, and allowed in every callback. A peer that resets or ends meanwhile is
+    /// noticed after resuming, or by writing.
+    virtual void pause_reading() = 0;
+    /// The opposite. Data that waits is delivered from the loop, never inside this call.
+    virtual void resume_reading() = 0;
+    /// False while paused, after the end of the stream and once closing.
+    [[nodiscard]] virtual bool is_reading() const noexcept = 0;
+
+    /// Bounds for pause_writing and resume_writing. Unset: high 64 KiB and low 16 KiB; one set: low
+    /// = high / 4. Zero high pauses whenever anything is unsent and turns gathering off. Effects on
+    /// the protocol come later, from the loop. Throws std::invalid_argument unless high >= low.
+    virtual void set_write_buffer_limits(std::optional<std::size_t> high = {},
+                                         std::optional<std::size_t> low = {}) = 0;
+    [[nodiscard]] virtual WriteBufferLimits get_write_buffer_limits() const noexcept = 0;
+
+    /// Unsent bytes, gathered ones included, in bytes; 0 once lost. Constant time.
+    [[nodiscard]] virtual std::size_t get_write_buffer_size() const noexcept = 0;
+
+    /// A hard cap on the unsent bytes and what to do with the write that would exceed it; none by
+    /// default.
+    virtual void set_write_buffer_cap(std::optional<std::size_t> bytes,
+                                      OverflowPolicy policy = OverflowPolicy::abort_connection) = 0;
+
+    /// Replaces the protocol, from the next callback on, also in the middle of reading. The old one
+    /// is destroyed between iterations; no callback is made for the change. A lost transport only
+    /// destroys the argument. Throws std::invalid_argument for null.
+    virtual void set_protocol(std::unique_ptr<StreamProtocol> protocol) = 0;
+    /// The current protocol; null once the connection is lost.
+    [[nodiscard]] virtual StreamProtocol* get_protocol() const noexcept = 0;
+
+    /// What is known about the connection, or `fallback` for a key this transport does not have.
+    template <class T>
+    [[nodiscard]] T get_extra_info(ExtraKey<T> key, T fallback = {}) const {
+        extra_info(key.id, &fallback);
+        return fallback;
+    }
+
+protected:
+    using RefCounted::RefCounted;
+
+    /// Assigns the value of the key to `*value`, an object of the key's type; leaves it alone for
+    /// unknown keys.
+    virtual void extra_info(std::uint32_t key, void* value) const = 0;
+};
+
+}  // namespace sluice::inline v0_1

@@ -1,0 +1,2 @@
+// The epoll backend.
+#include <sluice/impl/epoll.ipp>

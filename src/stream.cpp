@@ -1,0 +1,6 @@
+// Layer 2: stream transports, accepting, connecting, threads.
+#include <sluice/impl/acceptor.ipp>
+#include <sluice/impl/connector.ipp>
+#include <sluice/impl/executor.ipp>
+#include <sluice/impl/socket_transport.ipp>
+#include <sluice/impl/socket_transport_write.ipp>

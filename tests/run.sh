@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# Builds Sluice and runs its tests.
+#
+#   tests/run.sh               the machine's default compiler, everything that needs no special build
+#   tests/run.sh --all         every stage: other compiler, sanitizers, other forms of the library, package, style
+#   tests/run.sh --stage NAME  that stage only (may be given more than once)
+#   tests/run.sh --list        the stages, with their time budgets
+#
+# Missing packages are installed first (cmake/setup.sh). Each stage builds in build/<preset> and logs to
+# build/logs/<stage>.log; a failed stage does not stop the next. At the end stands one table with a line per stage, and
+# after it the line "N passed, N failed". SLUICE_JOBS sets the number of parallel jobs (default: all cores).
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+script=$root/tests/run.sh
+logs=$root/build/logs
+jobs=${SLUICE_JOBS:-$(nproc)}
+
+# name | seconds it may take | what --all adds and the plain command leaves out: all | what it does
+stages() {
+    cat <<'TABLE'
+release|900||g++ (the default compiler), optimised: all tests, examples and benchmark programs
+clang|600|all|clang 19, optimised, no precompiled headers: builds without a warning and passes
+asan|900|all|clang 19 with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+tsan|900|all|clang 19 with ThreadSanitizer
+header-only|600|all|tests and examples on sluice::header_only
+shared|600|all|tests of the public API and examples on the shared library
+package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
+format|60|all|clang-format over every source file
+tidy|900|all|clang-tidy over every source file
+coverage|900|never|line coverage by gcov; only when asked for by name
+TABLE
+}
+
+stage_field() { # stage_field <name> <column>
+    stages | awk -F '|' -v name="$1" -v column="$2" '$1 == name { print $column }'
+}
+
+# --- Inside a stage: these run in a process of their own, under the stage's time budget. ------------------------------
+
+step() {
+    echo "=== $*"
+}
+
+build() { # build <preset>
+    step "configure $1"
+    cmake --preset "$1"
+    step "build $1"
+    cmake --build --preset "$1" --parallel "$jobs"
+}
+
+run_tests() { # run_tests <preset> <ctest option>...
+    local preset=$1
+    shift
+    step "test $preset"
+    ctest --preset "$preset" --parallel "$jobs" --output-junit "$logs/$SLUICE_STAGE.xml" "$@"
+}
+
+source_files() {
+    find include src tests bench examples \( -name '*.hpp' -o -name '*.ipp' -o -name '*.cpp' \) | sort
+}
+
+stage_build_and_test() {
+    build "$1"
+    run_tests "$1" --label-exclude '^package$'
+}
+
+stage_package() {
+    build release
+    run_tests release --label-regex '^package$'
+}
+
+stage_format() {
+    local files
+    mapfile -t files < <(source_files)
+    step "format ${#files[@]} files"
+    clang-format-19 --dry-run -Werror "${files[@]}"
+}
+
+stage_tidy() {
+    step "configure clang"
+    cmake --preset clang
+    # Headers are read where a source file includes them.
+    step "tidy $(source_files | grep -c '\.cpp$') source files"
+    run-clang-tidy-19 -quiet -p build/clang -j "$jobs" "^$root/(src|examples|tests|bench)/"
+}
+
+stage_coverage() {
+    build coverage
+    run_tests coverage
+    step "coverage"
+    gcovr --root "$root" --filter include/sluice/ --filter src/ --object-directory build/coverage --print-summary \
+        --txt build/logs/coverage.txt build/coverage
+}
+
+run_stage_here() {
+    cd "$root"
+    export SLUICE_STAGE=$1
+    # The compiler and the tests are told nothing by the caller's shell that a fresh machine would not tell them.
+    unset SLUICE_BACKEND
+    if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
+        export CMAKE_GENERATOR=Ninja
+    fi
+    if command -v ccache >/dev/null; then
+        export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+        # What ccache needs to be told to accept precompiled headers; the base folder lets two clones share.
+        export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=$root
+    fi
+    # Sanitizer reports name functions and lines only when the symbolizer is found.
+    local symbolizer
+    if symbolizer=$(command -v llvm-symbolizer-19); then
+        export ASAN_SYMBOLIZER_PATH=$symbolizer TSAN_SYMBOLIZER_PATH=$symbolizer UBSAN_SYMBOLIZER_PATH=$symbolizer
+    fi
+    case $1 in
+    package | format | tidy | coverage) "stage_$1" ;;
+    *) stage_build_and_test "$1" ;;
+    esac
+}
+
+# --- Outside: one stage after the other, progress, table. -------------------------------------------------------------
+
+running_pid=
+stop_running_stage() {
+    if [ -n "$running_pid" ]; then
+        # `timeout` passes the signal on to the stage's whole process group.
+        kill -TERM "$running_pid" 2>/dev/null || true
+        running_pid=
+    fi
+}
+
+# Waits for the running stage; shows its steps as they come, and every quarter of a minute how far it got.
+watch_stage() { # watch_stage <name> <log>
+    local name=$1 log=$2 shown=0 quiet=0 steps
+    while kill -0 "$running_pid" 2>/dev/null; do
+        sleep 0.5
+        quiet=$((quiet + 1))
+        steps=$(grep -c '^=== ' "$log" || true)
+        if [ "$steps" -gt "$shown" ]; then
+            grep '^=== ' "$log" | tail -n "+$((shown + 1))" | sed 's/^=== /    /'
+            shown=$steps
+            quiet=0
+        elif [ "$quiet" -ge 30 ]; then
+            printf '    %s: %s\n' "$name" "$(tail -n 1 "$log" | cut -c 1-110)"
+            quiet=0
+        fi
+    done
+}
+
+junit_attribute() { # junit_attribute <file> <attribute>
+    local value=
+    [ ! -f "$1" ] || value=$(sed -n '/<testsuite/,/>/p' "$1" | tr '\n' ' ' | sed -n "s/.*[[:space:]]$2=\"\([0-9]*\)\".*/\1/p")
+    echo "${value:-0}"
+}
+
+total_passed=0 total_failed=0 total_skipped=0 any_failed=0
+table=()
+
+run_stage() { # run_stage <name>
+    local name=$1 log=$logs/$1.log report=$logs/$1.xml budget started seconds result=ok code=0
+    local tests failed skipped passed counts=('-' '-' '-')
+    budget=$(stage_field "$name" 2)
+    printf '%s: %s (at most %d s)\n' "$name" "$(stage_field "$name" 4)" "$budget"
+    rm -f "$report"
+    : >"$log"
+    started=$SECONDS
+    timeout --kill-after=10 "$budget" bash "$script" --inside "$name" >"$log" 2>&1 &
+    running_pid=$!
+    watch_stage "$name" "$log"
+    wait "$running_pid" || code=$?
+    running_pid=
+    seconds=$((SECONDS - started))
+
+    failed=0
+    if [ -f "$report" ]; then
+        tests=$(junit_attribute "$report" tests)
+        failed=$(junit_attribute "$report" failures)
+        skipped=$(($(junit_attribute "$report" skipped) + $(junit_attribute "$report" disabled)))
+        passed=$((tests - failed - skipped))
+        counts=("$passed" "$failed" "$skipped")
+        total_passed=$((total_passed + passed))
+        total_failed=$((total_failed + failed))
+        total_skipped=$((total_skipped + skipped))
+    fi
+    if [ "$code" -ne 0 ]; then
+        any_failed=1
+        result=FAILED
+        if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
+            result=TIMEOUT
+        fi
+        # A stage that failed in another way than by a test must not end in "0 failed".
+        [ "$failed" -ne 0 ] || total_failed=$((total_failed + 1))
+        printf -- '--- %s, the end of %s:\n' "$result" "${log#"$root"/}"
+        tail -n 60 "$log"
+        echo '---'
+    fi
+    printf '    %s in %d s\n' "$result" "$seconds"
+    table+=("$(printf '%-12s %-8s %7d %7s %7s %7s' "$name" "$result" "$seconds" "${counts[@]}")")
+}
+
+print_summary() {
+    printf '\n%-12s %-8s %7s %7s %7s %7s\n' stage result seconds passed failed skipped
+    printf '%s\n' "${table[@]}"
+    printf '\n%d passed, %d failed' "$total_passed" "$total_failed"
+    [ "$total_skipped" -eq 0 ] || printf ', %d skipped' "$total_skipped"
+    echo
+}
+
+usage() {
+    sed -n '2,/^set -/p' "$script" | sed -n 's/^# \{0,1\}//p'
+}
+
+main() {
+    local wanted=() all=0
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --all) all=1 ;;
+        --list)
+            stages | awk -F '|' '{ printf "%-12s %4d s  %s\n", $1, $2, $4 }'
+            return
+            ;;
+        --stage)
+            if [ -z "$(stage_field "${2:-}" 1)" ]; then
+                echo "tests/run.sh: --stage wants one of: $(stages | cut -d '|' -f 1 | xargs)" >&2
+                return 2
+            fi
+            wanted+=("$2")
+            shift
+            ;;
+        --inside)
+            run_stage_here "$2"
+            return
+            ;;
+        --help | -h)
+            usage
+            return
+            ;;
+        *)
+            usage >&2
+            return 2
+            ;;
+        esac
+        shift
+    done
+
+    local sets=(build tests)
+    if [ ${#wanted[@]} -gt 0 ] || [ "$all" -eq 1 ]; then
+        sets+=(sanitizers)
+    fi
+    if [ ${#wanted[@]} -eq 0 ]; then
+        mapfile -t wanted < <(stages | awk -F '|' -v all="$all" '$3 == "" || (all && $3 == "all") { print $1 }')
+    fi
+    "$root/cmake/setup.sh" "${sets[@]}"
+
+    mkdir -p "$logs"
+    trap stop_running_stage EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    local name
+    for name in "${wanted[@]}"; do
+        run_stage "$name"
+    done
+    print_summary
+    return "$any_failed"
+}
+
+main "$@" </dev/null
