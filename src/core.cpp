@@ -3,4 +3,5 @@
 #include <sluice/impl/dispatch.ipp>
 #include <sluice/impl/handle.ipp>
 #include <sluice/impl/loop_core.ipp>
+#include <sluice/impl/remote_ref.ipp>
 #include <sluice/impl/task.ipp>

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,7 +46,9 @@ public:
     [[nodiscard]] SLUICE_API std::span<const std::uint8_t> ip_bytes() const noexcept;
     /// The path of a Unix address; starts with NUL when it is abstract; empty when the socket has
     /// no name.
-    [[nodiscard]] std::string_view path() const noexcept { return path_; }
+    [[nodiscard]] std::string_view path() const noexcept {
+        return path_ == nullptr ? std::string_view() : std::string_view(*path_);
+    }
 
     /// The numeric host, without port ("127.0.0.1", "fe80::1%2"), or the Unix path with a leading
     /// NUL shown as '@'.
@@ -55,7 +58,7 @@ public:
     /// The same address with another port.
     [[nodiscard]] SLUICE_API SocketAddress with_port(std::uint16_t port) const;
 
-    friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
+    SLUICE_API friend bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept;
 
 private:
     Family family_ = Family::unspecified;
@@ -63,7 +66,8 @@ private:
     std::uint32_t scope_id_ = 0;
     std::uint32_t flow_info_ = 0;
     std::array<std::uint8_t, 16> ip_{};
-    std::string path_;
+    // Shared, so that an IP address, of which every connection has two, does not pay for a string.
+    std::shared_ptr<const std::string> path_;
 };
 
 }  // namespace sluice::inline v0_1

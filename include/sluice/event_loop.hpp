@@ -14,6 +14,7 @@
 #include <sluice/handle.hpp>
 #include <sluice/options.hpp>
 #include <sluice/protocol.hpp>
+#include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
 #include <sluice/task.hpp>
 #include <sluice/transport.hpp>
@@ -248,6 +249,12 @@ public:
     /// Throws std::system_error when no thread can be had.
     template <class F>
     auto run_in_executor(F function) -> Future<std::invoke_result_t<F&>>;
+    /// A form of `object`, which belongs to this loop, that other threads may hold and drop.
+    template <class T>
+    [[nodiscard]] RemoteRef<T> remote_ref(Ref<T> object) {
+        T* const raw = object.get();
+        return RemoteRef<T>(remote_queue(), hold_for_remote(std::move(object)), raw);
+    }
     /// Refuses further jobs and waits for those that run or wait, at most `timeout` (nothing:
     /// without limit). True if all ended.
     Task<bool> shutdown_default_executor(std::optional<Duration> timeout = {});
@@ -405,6 +412,8 @@ private:
     void require_open(const char* method) const;
     void adopt_task(detail::TaskRoot& task, std::source_location where) noexcept;
     [[nodiscard]] const detail::OwnerThread* owner_thread() const noexcept;
+    [[nodiscard]] const std::shared_ptr<detail::RemoteQueue>& remote_queue() const noexcept;
+    [[nodiscard]] detail::RemoteSlot* hold_for_remote(Ref<RefCounted> object);
     void submit_job(Callback work, Callback on_done);
     Task<detail::MadeConnection> connect(detail::ConnectionFactory factory, std::string host,
                                          Port port, ConnectOptions options);

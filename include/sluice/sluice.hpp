@@ -16,6 +16,7 @@
 #include <sluice/options.hpp>
 #include <sluice/protocol.hpp>
 #include <sluice/ref.hpp>
+#include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
 #include <sluice/task.hpp>
 #include <sluice/transport.hpp>

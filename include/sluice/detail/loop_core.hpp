@@ -62,11 +62,12 @@ public:
     bool post(Callback& callback);
     /// Refuses from now on and hands over what is queued.
     std::vector<Callback> close() noexcept;
+    [[nodiscard]] bool is_open() const noexcept;
     /// Moves what is queued to `out`, which is empty.
     void take(std::vector<Callback>& out) noexcept;
 
 private:
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     Poller* poller_;  // null once closed
     std::vector<Callback> queued_;
     std::atomic<bool> signalled_{false};

@@ -39,8 +39,15 @@ SLUICE_INLINE SocketAddress SocketAddress::unix_path(std::string_view path) {
     }
     SocketAddress address;
     address.family_ = Family::unix_domain;
-    address.path_ = path;
+    if (!path.empty()) {
+        address.path_ = std::make_shared<const std::string>(path);
+    }
     return address;
+}
+
+SLUICE_INLINE bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept {
+    return a.family_ == b.family_ && a.port_ == b.port_ && a.scope_id_ == b.scope_id_ &&
+           a.flow_info_ == b.flow_info_ && a.ip_ == b.ip_ && a.path() == b.path();
 }
 
 SLUICE_INLINE std::optional<SocketAddress> SocketAddress::parse(std::string_view ip,
@@ -81,7 +88,7 @@ SLUICE_INLINE std::string SocketAddress::host() const {
             return scope_id_ == 0 ? host : host + "%" + std::to_string(scope_id_);
         }
         case Family::unix_domain: {
-            std::string shown = path_;
+            std::string shown(path());
             std::ranges::replace(shown, '\0', '@');
             return shown;
         }
@@ -99,7 +106,7 @@ SLUICE_INLINE std::string SocketAddress::to_string() const {
             // Appending, since GCC 12 warns falsely about a literal plus a string (-Wrestrict).
             return std::string("[").append(host()).append("]:").append(std::to_string(port_));
         case Family::unix_domain:
-            return path_.empty() ? "(unnamed unix socket)" : host();
+            return path().empty() ? "(unnamed unix socket)" : host();
         case Family::unspecified:
             break;
     }

@@ -170,6 +170,9 @@ SLUICE_INLINE void EventLoop::close() {
     while (!state_->jobs.empty()) {
         delete &state_->jobs.pop_front();
     }
+    while (!state_->remote_slots.empty()) {
+        delete &state_->remote_slots.pop_front();
+    }
 }
 
 SLUICE_INLINE bool EventLoop::is_running() const noexcept {
@@ -358,6 +361,19 @@ SLUICE_INLINE void EventLoop::submit_job(Callback work, Callback on_done) {
         remote->post(finish);
     });
     state_->jobs.push_back(*job.release());
+}
+
+SLUICE_INLINE const std::shared_ptr<detail::RemoteQueue>& EventLoop::remote_queue() const noexcept {
+    return state_->core.remote();
+}
+
+SLUICE_INLINE detail::RemoteSlot* EventLoop::hold_for_remote(Ref<RefCounted> object) {
+    require_open("remote_ref");
+    state_->core.check_thread("EventLoop::remote_ref()");
+    auto* slot = new detail::RemoteSlot;
+    slot->object = std::move(object);
+    state_->remote_slots.push_back(*slot);
+    return slot;
 }
 
 SLUICE_INLINE Task<bool> EventLoop::shutdown_default_executor(std::optional<Duration> timeout) {

@@ -76,6 +76,7 @@ struct EventLoop::State {
     detail::LoopCore core;
     detail::IntrusiveList<detail::TaskRoot> tasks;
     detail::IntrusiveList<detail::ExecutorJob> jobs;
+    detail::IntrusiveList<detail::RemoteSlot> remote_slots;
     std::map<int, std::unique_ptr<detail::DescriptorCallbacks>> descriptors;
     std::unique_ptr<detail::SignalWatcher> signals;
     detail::Executor executor;

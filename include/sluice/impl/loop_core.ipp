@@ -29,6 +29,11 @@ SLUICE_INLINE std::vector<Callback> RemoteQueue::close() noexcept {
     return std::exchange(queued_, {});
 }
 
+SLUICE_INLINE bool RemoteQueue::is_open() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return poller_ != nullptr;
+}
+
 SLUICE_INLINE void RemoteQueue::take(std::vector<Callback>& out) noexcept {
     if (!signalled_.load(std::memory_order_relaxed)) {
         return;
