@@ -1,0 +1,129 @@
+// The frame of the conformance suite: the list of columns, the fixture with its standing checks,
+// and bounded driving of the loop.
+//
+// A suite is `class Closing : public ConformanceTest {}`, its cases are TEST_P, and
+//     INSTANTIATE_TEST_SUITE_P(Every, Closing, testing::ValuesIn(conformance_cases()), case_name);
+// runs them in every column. The fixture checks after each case that the callback grammar held,
+// that nothing unexpected reached the exception handler and that no descriptor is left open.
+#pragma once
+
+#include <sluice/event_loop.hpp>
+
+#include "support/recording_protocol.hpp"
+#include "support/transport_pair.hpp"
+
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace sluice::test {
+
+/// One column of the suite.
+struct ConformanceCase {
+    Backend backend;
+    TransportKind transport;
+    ProtocolKind protocol;
+};
+
+/// Every column that exists in this build: the one place where a backend or transport is added.
+std::vector<ConformanceCase> conformance_cases();
+/// "epoll_tcp_buffered"; for INSTANTIATE_TEST_SUITE_P.
+std::string case_name(const testing::TestParamInfo<ConformanceCase>& info);
+void PrintTo(const ConformanceCase& value, std::ostream* out);
+
+/// Runs the loop until `done()`. False, with a failure of the running test, after ten seconds: a
+/// test fails instead of hanging. It waits inside run_once, never asleep.
+bool run_until(EventLoop& loop, const std::function<bool()>& done,
+               std::source_location where = std::source_location::current());
+/// Enough iterations for everything that is due to be delivered: to show that nothing comes.
+void run_idle(EventLoop& loop);
+/// The descriptor of a stream transport.
+[[nodiscard]] int fd_of(const Transport& transport);
+
+/// One thing the loop's exception handler was told.
+struct Report {
+    std::string message;
+    std::string what;  ///< what() of the exception, "" if there was none.
+    std::error_code error;
+    bool has_transport = false;
+    bool has_protocol = false;
+};
+
+/// A loop with a recording exception handler and the checks every test ends with. Not
+/// parameterised: for suites about the loop or the server.
+class LoopTest : public testing::Test {
+protected:
+    explicit LoopTest(Backend backend = Backend::automatic);
+    ~LoopTest() override;
+    void TearDown() override;
+
+    [[nodiscard]] EventLoop& loop() noexcept { return *loop_; }
+    /// Ends the loop early, as its owner's scope would.
+    void destroy_loop() noexcept { loop_.reset(); }
+    bool run_until(const std::function<bool()>& done,
+                   std::source_location where = std::source_location::current());
+    void run_idle();
+
+    /// What the exception handler was told since the last call. Reports that nobody takes fail the
+    /// test.
+    [[nodiscard]] std::vector<Report> take_reports();
+    /// A recorder whose grammar is checked at the end; lives as long as the test.
+    Recorder& make_recorder();
+
+    /// Called by TearDown before the loop is destroyed: drop what refers to it.
+    virtual void release_resources() {}
+
+private:
+    std::size_t descriptors_before_;
+    std::vector<std::unique_ptr<Recorder>> recorders_;
+    std::vector<Report> reports_;
+    std::unique_ptr<EventLoop> loop_;
+};
+
+/// The fixture of the suite: one connection, ready to be made in the wanted way.
+class ConformanceTest : public LoopTest, public testing::WithParamInterface<ConformanceCase> {
+protected:
+    ConformanceTest();
+
+    /// Makes the connection and waits until create_* has returned. The trace is then "M returns",
+    /// for a server "M".
+    void open(PairOptions options = {});
+    /// The same, forgetting the trace so far.
+    void open_quietly(PairOptions options = {});
+
+    [[nodiscard]] bool buffered() const { return GetParam().protocol == ProtocolKind::buffered; }
+    [[nodiscard]] Recorder& recorder() noexcept { return *recorder_; }
+    [[nodiscard]] TransportPair& pair() noexcept { return *pair_; }
+    [[nodiscard]] Transport& transport() noexcept { return pair_->transport(); }
+    [[nodiscard]] Peer& peer() noexcept { return pair_->peer(); }
+
+    /// Runs the loop until connection_lost was called.
+    void run_until_lost();
+    /// Runs the loop, the peer reading, until it has this many bytes in all.
+    void peer_receives(std::size_t byte_count);
+    /// The same until the end of the stream; the bytes.
+    std::string peer_receives_everything();
+    /// Sends from the peer, running the loop as long as the kernel refuses.
+    void peer_sends(std::string_view bytes);
+    /// Runs `body` as a callback of the loop and waits for it: where gathering applies.
+    void in_callback(std::function<void()> body);
+    /// Writes until the kernel takes no more and the unsent bytes stay constant; the peer must not
+    /// read meanwhile. Needs small_buffers. Gives the count of bytes written. The limits are
+    /// generous afterwards (16 MiB), so that nothing is paused.
+    std::size_t plug();
+
+    void release_resources() override;
+
+private:
+    Recorder* recorder_;
+    std::unique_ptr<TransportPair> pair_;
+};
+
+/// `byte_count` bytes in which every misplaced, missing or doubled one shows.
+std::string pattern(std::size_t byte_count, unsigned seed = 0);
+
+}  // namespace sluice::test

@@ -1,0 +1,257 @@
+// Peer and Listener: plain POSIX sockets. See peer.hpp; this file must not include the library's
+// transports.
+#include "support/peer.hpp"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <iterator>
+#include <stdexcept>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace sluice::test {
+
+namespace {
+
+constexpr int patience_ms = 10'000;
+
+int checked(int result, const char* call) {
+    if (result < 0) {
+        throw std::system_error(errno, std::system_category(), call);
+    }
+    return result;
+}
+
+sockaddr_in loopback(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+std::uint16_t port_of(int fd) {
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    checked(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
+    return ntohs(address.sin_port);
+}
+
+int stream_socket() {
+    return checked(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+}
+
+// True when `events` (or a hang-up) came within the patience.
+bool poll_for(int fd, short events) {
+    pollfd entry{fd, events, 0};
+    int count = 0;
+    do {
+        count = ::poll(&entry, 1, patience_ms);
+    } while (count < 0 && errno == EINTR);
+    return checked(count, "poll") == 1;
+}
+
+}  // namespace
+
+Peer::Peer(int fd) : fd_(fd) {
+    const int flags = checked(::fcntl(fd, F_GETFL), "fcntl");
+    checked(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl");
+}
+
+Peer::Peer(Peer&& other) noexcept
+    : fd_(other.release()),
+      received_(std::move(other.received_)),
+      saw_end_(other.saw_end_),
+      error_(other.error_) {}
+
+Peer& Peer::operator=(Peer&& other) noexcept {
+    if (this != &other) {
+        close();
+        fd_ = other.release();
+        received_ = std::move(other.received_);
+        saw_end_ = other.saw_end_;
+        error_ = other.error_;
+    }
+    return *this;
+}
+
+Peer Peer::connect(std::uint16_t port, SocketBuffers buffers) {
+    const int fd = stream_socket();
+    Peer peer(fd);
+    set_buffers(fd, buffers);
+    const sockaddr_in address = loopback(port);
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0 &&
+        errno != EINPROGRESS) {
+        throw std::system_error(errno, std::system_category(), "connect");
+    }
+    if (!poll_for(fd, POLLOUT)) {
+        throw std::runtime_error("Peer::connect: no answer from 127.0.0.1");
+    }
+    if (const int error = socket_option(fd, SOL_SOCKET, SO_ERROR)) {
+        throw std::system_error(error, std::system_category(), "connect");
+    }
+    return peer;
+}
+
+std::size_t Peer::send_some(std::string_view bytes) {
+    std::size_t sent = 0;
+    while (sent < bytes.size()) {
+        const ssize_t count = ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            break;
+        }
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count < 0) {
+            throw std::system_error(errno, std::system_category(), "Peer::send");
+        }
+        sent += static_cast<std::size_t>(count);
+    }
+    return sent;
+}
+
+void Peer::send(std::string_view bytes) {
+    if (send_some(bytes) != bytes.size()) {
+        throw std::logic_error("Peer::send: the kernel did not take all bytes at once");
+    }
+}
+
+void Peer::receive_available() {
+    while (fd_ >= 0 && !saw_end_ && error_ == 0) {
+        const std::size_t before = received_.size();
+        receive_at_most(256 * 1024);
+        if (received_.size() == before) {
+            return;
+        }
+    }
+}
+
+void Peer::receive_at_most(std::size_t byte_count) {
+    std::string chunk(byte_count, '\0');
+    ssize_t count = 0;
+    do {
+        count = ::recv(fd_, chunk.data(), chunk.size(), 0);
+    } while (count < 0 && errno == EINTR);
+    if (count > 0) {
+        received_.append(chunk, 0, static_cast<std::size_t>(count));
+    } else if (count == 0) {
+        saw_end_ = true;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        error_ = errno;
+    }
+}
+
+void Peer::shutdown_write() {
+    checked(::shutdown(fd_, SHUT_WR), "shutdown");
+}
+
+void Peer::reset() {
+    const linger at_once{1, 0};
+    checked(::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), "setsockopt");
+    close();
+}
+
+void Peer::close() noexcept {
+    if (fd_ >= 0) {
+        ::close(std::exchange(fd_, -1));
+    }
+}
+
+std::uint16_t Peer::local_port() const {
+    return port_of(fd_);
+}
+
+Listener::Listener(SocketBuffers buffers) : fd_(stream_socket()) {
+    set_buffers(fd_, buffers);
+    const sockaddr_in address = loopback(0);
+    checked(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+    checked(::listen(fd_, SOMAXCONN), "listen");
+    checked(::fcntl(fd_, F_SETFL, O_NONBLOCK), "fcntl");
+    port_ = port_of(fd_);
+}
+
+Listener::~Listener() {
+    ::close(fd_);
+}
+
+std::optional<Peer> Listener::accept() {
+    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return std::nullopt;
+    }
+    return Peer(checked(fd, "accept4"));
+}
+
+std::pair<Peer, Peer> connected_peers(SocketBuffers connecting, SocketBuffers accepted) {
+    Listener listener(accepted);
+    Peer first = Peer::connect(listener.port(), connecting);
+    if (!wait_readable(listener.fd())) {
+        throw std::runtime_error("connected_peers: nothing to accept");
+    }
+    std::optional<Peer> second = listener.accept();
+    return {std::move(first), std::move(second.value())};
+}
+
+bool wait_for_arrival(int fd, std::size_t byte_count) {
+    // poll(2) cannot wait for an amount; SO_RCVLOWAT makes it (socket(7), TCP since Linux 2.4).
+    const int wanted = static_cast<int>(byte_count);
+    checked(::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted), "SO_RCVLOWAT");
+    const bool readable = poll_for(fd, POLLIN);
+    const int usual = 1;
+    checked(::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &usual, sizeof usual), "SO_RCVLOWAT");
+    int waiting = 0;
+    checked(::ioctl(fd, FIONREAD, &waiting), "FIONREAD");
+    return readable && static_cast<std::size_t>(waiting) >= byte_count;
+}
+
+bool wait_for_hang_up(int fd) {
+    return poll_for(fd, POLLRDHUP);
+}
+
+bool wait_readable(int fd) {
+    return poll_for(fd, POLLIN);
+}
+
+void set_buffers(int fd, SocketBuffers buffers) {
+    if (buffers.send_bytes) {
+        checked(::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &*buffers.send_bytes, sizeof(int)),
+                "SO_SNDBUF");
+    }
+    if (buffers.receive_bytes) {
+        checked(::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &*buffers.receive_bytes, sizeof(int)),
+                "SO_RCVBUF");
+    }
+}
+
+int socket_option(int fd, int level, int name) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    checked(::getsockopt(fd, level, name, &value, &length), "getsockopt");
+    return value;
+}
+
+bool has_close_on_exec(int fd) {
+    return (checked(::fcntl(fd, F_GETFD), "fcntl") & FD_CLOEXEC) != 0;
+}
+
+std::size_t count_open_descriptors() {
+    const std::filesystem::directory_iterator entries("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+bool descriptor_is_open(int fd) {
+    return ::fcntl(fd, F_GETFD) >= 0;
+}
+
+}  // namespace sluice::test

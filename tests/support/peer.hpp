@@ -1,0 +1,110 @@
+// Peer and Listener: the other end of a connection as bare non-blocking sockets, without any of our
+// code, so that a mistake of the library cannot cancel itself out.
+//
+// Nothing here knows the loop: a helper that has to wait for the library drives it from
+// conformance.hpp. Failures of the system end the test with a std::system_error.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace sluice::test {
+
+/// Sizes of a socket's kernel buffers, to be set before the connection is made; the kernel doubles
+/// them (socket(7)).
+struct SocketBuffers {
+    std::optional<int> send_bytes;
+    std::optional<int> receive_bytes;
+};
+
+/// A connected stream socket in the test's hands. Non-blocking, close-on-exec.
+class Peer {
+public:
+    Peer() noexcept = default;
+    /// Takes the descriptor over.
+    explicit Peer(int fd);
+    Peer(Peer&& other) noexcept;
+    Peer& operator=(Peer&& other) noexcept;
+    ~Peer() { close(); }
+
+    /// Connects to 127.0.0.1:port and waits for the handshake, which the kernel's backlog answers.
+    static Peer connect(std::uint16_t port, SocketBuffers buffers = {});
+
+    [[nodiscard]] int fd() const noexcept { return fd_; }
+    [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+    /// The descriptor, which is the caller's from now on.
+    [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
+    /// Sends what the kernel takes at once; the count.
+    std::size_t send_some(std::string_view bytes);
+    /// Sends everything; throws std::logic_error if the kernel does not take it at once.
+    void send(std::string_view bytes);
+    /// Reads what is there into received(), until nothing is left, the end or an error.
+    void receive_available();
+    /// Reads at most this many bytes.
+    void receive_at_most(std::size_t byte_count);
+    /// Everything read so far.
+    [[nodiscard]] const std::string& received() const noexcept { return received_; }
+    [[nodiscard]] std::string take_received() noexcept { return std::exchange(received_, {}); }
+    /// The other end has finished sending.
+    [[nodiscard]] bool saw_end() const noexcept { return saw_end_; }
+    /// errno of the read that failed, e.g. ECONNRESET; 0 if none did.
+    [[nodiscard]] int error() const noexcept { return error_; }
+
+    /// FIN.
+    void shutdown_write();
+    /// RST: close() with SO_LINGER 0 (socket(7)).
+    void reset();
+    void close() noexcept;
+    [[nodiscard]] std::uint16_t local_port() const;
+
+private:
+    int fd_ = -1;
+    std::string received_;
+    bool saw_end_ = false;
+    int error_ = 0;
+};
+
+/// A listening socket on a free port of 127.0.0.1.
+class Listener {
+public:
+    explicit Listener(SocketBuffers buffers = {});
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+    ~Listener();
+
+    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    [[nodiscard]] int fd() const noexcept { return fd_; }
+    /// The next connection, if one is waiting.
+    [[nodiscard]] std::optional<Peer> accept();
+
+private:
+    int fd_ = -1;
+    std::uint16_t port_ = 0;
+};
+
+/// Both ends of one TCP connection over the loopback: {connecting end, accepted end}.
+std::pair<Peer, Peer> connected_peers(SocketBuffers connecting = {}, SocketBuffers accepted = {});
+
+// ---- looking at any socket, also the library's ----
+
+/// Waits, without reading, until the kernel has at least `byte_count` bytes for `fd`; false after
+/// ten seconds. Proves that bytes have arrived which a paused transport must not deliver.
+[[nodiscard]] bool wait_for_arrival(int fd, std::size_t byte_count);
+/// Waits until the kernel has seen the peer's FIN or RST (poll(2): POLLRDHUP, POLLHUP, POLLERR).
+[[nodiscard]] bool wait_for_hang_up(int fd);
+/// Waits until `fd` is readable.
+[[nodiscard]] bool wait_readable(int fd);
+/// The socket's buffers may hold this much (SO_SNDBUF, SO_RCVBUF).
+void set_buffers(int fd, SocketBuffers buffers);
+[[nodiscard]] int socket_option(int fd, int level, int name);
+[[nodiscard]] bool has_close_on_exec(int fd);
+/// Open descriptors of this process.
+[[nodiscard]] std::size_t count_open_descriptors();
+[[nodiscard]] bool descriptor_is_open(int fd);
+
+}  // namespace sluice::test

@@ -1,0 +1,83 @@
+// TransportPair: one transport of the library connected with a raw Peer.
+//
+// It knows the ways a transport can come to life and nothing of what a test does with it. The
+// transport reports to the Recorder it was given; "returns" is added to the trace when the create_*
+// coroutine has given its result.
+#pragma once
+
+#include <sluice/event_loop.hpp>
+
+#include "support/peer.hpp"
+#include "support/recording_protocol.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace sluice::test {
+
+/// What carries the bytes. A later column is added here, in conformance_cases() and in
+/// TransportPair::start().
+enum class TransportKind : std::uint8_t { tcp };
+
+/// Who makes our end.
+enum class Via : std::uint8_t {
+    connect,        ///< create_connection(host, port): the peer is accepted.
+    adopt,          ///< create_connection(Descriptor).
+    accept_socket,  ///< connect_accepted_socket(Descriptor).
+    server,         ///< create_server: the peer connects.
+};
+
+std::string to_string(Via via);
+
+/// How to make the pair. The small buffers make a backlog cheap: the kernel takes a few KiB and
+/// refuses the rest until the peer reads.
+struct PairOptions {
+    Via via = Via::connect;
+    bool small_buffers = false;
+};
+
+class TransportPair {
+public:
+    /// `loop` and `recorder` must outlive it.
+    TransportPair(EventLoop& loop, TransportKind transport, ProtocolKind protocol,
+                  Recorder& recorder);
+    TransportPair(const TransportPair&) = delete;
+    TransportPair& operator=(const TransportPair&) = delete;
+    ~TransportPair();
+
+    /// Starts making the connection; run the loop until ready(). The peer is there at once unless
+    /// it has to be accepted.
+    void start(PairOptions options = {});
+    /// True once connection_made was called, create_* has returned and the peer exists.
+    [[nodiscard]] bool ready();
+    /// What create_* threw, or null.
+    [[nodiscard]] std::exception_ptr failure() const;
+
+    /// Our end; valid from connection_made on, also after the loss.
+    [[nodiscard]] Transport& transport() const noexcept { return recorder_.transport(); }
+    [[nodiscard]] Peer& peer() noexcept { return peer_; }
+    /// The server, when made via one; closed by close_server() or the destructor.
+    [[nodiscard]] Server& server() const noexcept { return *server_; }
+    void close_server();
+
+private:
+    void start_connecting();
+    void start_adopting(bool accepted);
+    void start_serving();
+    [[nodiscard]] SocketBuffers peer_buffers() const;
+    void shrink_our_buffer();
+
+    EventLoop& loop_;
+    TransportKind transport_kind_;
+    ProtocolKind protocol_kind_;
+    Recorder& recorder_;
+    PairOptions options_;
+    std::unique_ptr<Listener> listener_;
+    Peer peer_;
+    Ref<Server> server_;
+    TaskHandle<void> making_;
+    bool shrunk_ = false;
+};
+
+}  // namespace sluice::test
