@@ -115,6 +115,8 @@ private:
     template <class Piece>
     void write_lines(std::span<const Piece> pieces);
     [[nodiscard]] bool send_pieces(std::span<const Bytes> pieces, std::size_t& sent) noexcept;
+    [[nodiscard]] IoResult send_front(std::span<const Bytes> pieces, std::size_t skip,
+                                      std::size_t& offered) noexcept;
     void queue_rest(std::span<const Bytes> pieces, std::size_t sent, Ownership ownership,
                     const Buffer* buffers);
     void flush_queue() noexcept;

@@ -89,6 +89,12 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
+    [[nodiscard]] bool has_one_segment() const noexcept {
+        return head_ != nullptr && head_ == tail_;
+    }
+    /// The first segment; there must be one.
+    [[nodiscard]] Bytes front() const noexcept { return head_->bytes(); }
+
     /// Each of these may throw std::bad_alloc, and then has changed nothing.
     void append_copy(Bytes bytes);
     void append_owned(Buffer owner);

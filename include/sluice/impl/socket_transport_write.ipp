@@ -244,29 +244,13 @@ SLUICE_INLINE void SocketTransport::queue_rest(std::span<const Bytes> pieces, st
 /// `pieces`. False if the connection failed.
 SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
                                                 std::size_t& sent) noexcept {
-    std::array<Bytes, limits::gather_segments> gathered;
-    for (;;) {
-        std::size_t count = queue_.front_pieces(gathered);
-        std::size_t skip = sent;
-        for (const Bytes piece : pieces) {
-            if (count == gathered.size()) {
-                break;
-            }
-            const std::size_t skipped = std::min(skip, piece.size());
-            skip -= skipped;
-            if (skipped < piece.size()) {
-                gathered[count++] = piece.subspan(skipped);
-            }
-        }
-        if (count == 0) {
-            return true;
-        }
+    std::size_t total = 0;
+    for (const Bytes piece : pieces) {
+        total += piece.size();
+    }
+    while (!queue_.empty() || sent < total) {
         std::size_t offered = 0;
-        for (std::size_t index = 0; index < count; ++index) {
-            offered += gathered[index].size();
-        }
-        const IoResult result = count == 1 ? sys::send(fd_, gathered[0])
-                                           : sys::send_gathered(fd_, {gathered.data(), count});
+        const IoResult result = send_front(pieces, sent, offered);
         if (!result.ok() && !result.blocked()) {
             end_with(result.error());
             return false;
@@ -276,13 +260,41 @@ SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
         queue_.consume(taken_from_queue, core_->gather_pool());
         sent += taken - taken_from_queue;
         if (taken < offered) {
-            // A short send means the socket's buffer is full: no need to hear "would block" as
-            // well.
+            // A short send means the socket's buffer is full: no need to hear "would block" too.
             write_blocked_ = true;
             update_interest();
             return !ended();
         }
     }
+    return true;
+}
+
+/// One system call with as much of the queue and of `pieces` (from byte `skip` on) as it takes;
+/// `offered` tells how much that was.
+SLUICE_INLINE IoResult SocketTransport::send_front(std::span<const Bytes> pieces, std::size_t skip,
+                                                   std::size_t& offered) noexcept {
+    // One piece is the rule; it needs neither sendmsg nor a list.
+    if (queue_.empty() ? pieces.size() == 1 : pieces.empty() && queue_.has_one_segment()) {
+        const Bytes only = queue_.empty() ? pieces.front().subspan(skip) : queue_.front();
+        offered = only.size();
+        return sys::send(fd_, only);
+    }
+    std::array<Bytes, limits::gather_segments> gathered;
+    std::size_t count = queue_.front_pieces(gathered);
+    for (const Bytes piece : pieces) {
+        if (count == gathered.size()) {
+            break;
+        }
+        const std::size_t skipped = std::min(skip, piece.size());
+        skip -= skipped;
+        if (skipped < piece.size()) {
+            gathered[count++] = piece.subspan(skipped);
+        }
+    }
+    for (std::size_t index = 0; index < count; ++index) {
+        offered += gathered[index].size();
+    }
+    return sys::send_gathered(fd_, {gathered.data(), count});
 }
 
 SLUICE_INLINE void SocketTransport::flush_queue() noexcept {
