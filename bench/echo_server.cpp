@@ -1,7 +1,10 @@
-// The echo server the benchmarks and other tools drive: ours, one loop per thread, no work but the echo.
+// The echo server the benchmarks and other tools drive: ours, one loop per thread, no work but the
+// echo.
 //
 // Prints "listening on HOST:PORT" when it is ready; ends on SIGINT or SIGTERM.
 #include <sluice/sluice.hpp>
+
+#include "aligned_buffer.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -24,20 +27,23 @@ private:
     sluice::Transport* transport_ = nullptr;
 };
 
-/// Receives into a buffer that all connections of the loop share: each echo is written before the next read.
+/// Receives into a buffer that all connections of the loop share: each echo is written before the
+/// next read.
 class BufferedEcho final : public sluice::BufferedProtocol {
 public:
-    explicit BufferedEcho(std::shared_ptr<std::vector<std::byte>> buffer)
+    explicit BufferedEcho(std::shared_ptr<bench::AlignedBuffer> buffer)
         : buffer_(std::move(buffer)) {}
 
     void connection_made(sluice::Transport& transport) override { transport_ = &transport; }
-    sluice::MutableBytes get_buffer(std::size_t) override { return *buffer_; }
+    sluice::MutableBytes get_buffer(std::size_t) override {
+        return std::as_writable_bytes(buffer_->bytes());
+    }
     void buffer_updated(std::size_t byte_count) override {
-        transport_->write(sluice::Bytes(*buffer_).first(byte_count));
+        transport_->write(std::as_bytes(buffer_->bytes()).first(byte_count));
     }
 
 private:
-    std::shared_ptr<std::vector<std::byte>> buffer_;
+    std::shared_ptr<bench::AlignedBuffer> buffer_;
     sluice::Transport* transport_ = nullptr;
 };
 
@@ -99,11 +105,12 @@ sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
     if (arguments.protocol == "simple") {
         return loop.create_server<Echo>(arguments.host, port, options);
     }
-    auto buffer = std::make_shared<std::vector<std::byte>>(256 * 1024);
+    auto buffer = std::make_shared<bench::AlignedBuffer>(256 * 1024);
     return loop.create_server<BufferedEcho>(arguments.host, port, options, buffer);
 }
 
-/// A loop of its own on a port that other threads share; ends when the process does or `stopper` asks it to.
+/// A loop of its own on a port that other threads share; ends when the process does or `stopper`
+/// asks it to.
 void serve_on_thread(sluice::EventLoop& loop, const Arguments& arguments, sluice::Port port) {
     loop.run_until_complete(listen(loop, arguments, port));
     loop.run_forever();

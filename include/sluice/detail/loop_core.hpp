@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -71,6 +72,13 @@ private:
     Poller* poller_;  // null once closed
     std::vector<Callback> queued_;
     std::atomic<bool> signalled_{false};
+};
+
+/// Memory that starts on a page. The kernel copies with rep movsb, which on current AMD processors is
+/// half as fast when source or destination is not aligned to a cache line, as malloc's memory is not.
+struct PageAlignedDelete {
+    static constexpr std::align_val_t alignment{4096};
+    void operator()(std::byte* memory) const noexcept { ::operator delete(memory, alignment); }
 };
 
 class LoopCore {
@@ -198,7 +206,7 @@ private:
     std::vector<bool> owned_descriptors_;
 
     GatherPool gather_pool_;
-    std::unique_ptr<std::byte[]> receive_buffer_;
+    std::unique_ptr<std::byte, PageAlignedDelete> receive_buffer_;
     std::size_t receive_size_ = limits::receive_start_bytes;
     unsigned small_reads_ = 0;
 };

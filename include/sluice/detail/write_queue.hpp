@@ -11,13 +11,15 @@
 #include <sluice/limits.hpp>
 
 #include <cstddef>
+#include <new>
 #include <span>
 #include <utility>
 
 namespace sluice::inline v0_1::detail {
 
-/// A piece of the queue. Copied bytes stand behind the header in the same allocation.
-class WriteSegment {
+/// A piece of the queue. Copied bytes stand behind the header in the same allocation, aligned to a
+/// cache line for the kernel's sake (see PageAlignedDelete in loop_core.hpp).
+class alignas(64) WriteSegment {
 public:
     /// Room for `capacity` bytes to be copied in. May throw std::bad_alloc.
     static WriteSegment* with_capacity(std::size_t capacity);
@@ -47,6 +49,8 @@ public:
     WriteSegment* next = nullptr;
 
 private:
+    static constexpr std::align_val_t alignment{64};
+
     WriteSegment(const std::byte* begin, std::size_t size, std::size_t capacity, Buffer owner)
         : begin_(begin), size_(size), capacity_(capacity), owner_(std::move(owner)) {}
 

@@ -213,7 +213,8 @@ SLUICE_INLINE MutableBytes LoopCore::receive_space() {
     // The whole range is reserved once; pages that no read has filled cost nothing, so growing is
     // only a number.
     if (receive_buffer_ == nullptr) {
-        receive_buffer_ = std::make_unique_for_overwrite<std::byte[]>(limits::receive_max_bytes);
+        receive_buffer_.reset(static_cast<std::byte*>(
+            ::operator new(limits::receive_max_bytes, PageAlignedDelete::alignment)));
     }
     return {receive_buffer_.get(), receive_size_};
 }

@@ -10,7 +10,7 @@
 namespace sluice::inline v0_1::detail {
 
 SLUICE_INLINE WriteSegment* WriteSegment::with_capacity(std::size_t capacity) {
-    void* memory = ::operator new(sizeof(WriteSegment) + capacity);
+    void* memory = ::operator new(sizeof(WriteSegment) + capacity, alignment);
     auto* segment = ::new (memory) WriteSegment(nullptr, 0, capacity, Buffer());
     segment->clear();
     return segment;
@@ -18,7 +18,7 @@ SLUICE_INLINE WriteSegment* WriteSegment::with_capacity(std::size_t capacity) {
 
 SLUICE_INLINE WriteSegment* WriteSegment::holding(Buffer owner) {
     const Bytes bytes = owner.bytes();
-    void* memory = ::operator new(sizeof(WriteSegment));
+    void* memory = ::operator new(sizeof(WriteSegment), alignment);
     return ::new (memory) WriteSegment(bytes.data(), bytes.size(), 0, std::move(owner));
 }
 
@@ -28,7 +28,7 @@ SLUICE_INLINE WriteSegment* WriteSegment::borrowing(Bytes bytes) {
 
 SLUICE_INLINE void WriteSegment::destroy(WriteSegment* segment) noexcept {
     segment->~WriteSegment();
-    ::operator delete(segment);
+    ::operator delete(segment, alignment);
 }
 
 SLUICE_INLINE void WriteSegment::append(Bytes bytes) noexcept {
