@@ -100,7 +100,8 @@ Arguments parse(int argc, char** argv) {
 }
 
 sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
-                                                 const Arguments& arguments, sluice::Port port) {
+                                                 const Arguments& arguments,
+                                                 const sluice::Port& port) {
     auto options = sluice::ServerOptions().backlog(1024).reuse_port(arguments.threads > 1);
     if (arguments.protocol == "simple") {
         return loop.create_server<Echo>(arguments.host, port, options);
@@ -111,7 +112,8 @@ sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
 
 /// A loop of its own on a port that other threads share; ends when the process does or `stopper`
 /// asks it to.
-void serve_on_thread(sluice::EventLoop& loop, const Arguments& arguments, sluice::Port port) {
+void serve_on_thread(sluice::EventLoop& loop, const Arguments& arguments,
+                     const sluice::Port& port) {
     loop.run_until_complete(listen(loop, arguments, port));
     loop.run_forever();
 }

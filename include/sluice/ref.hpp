@@ -29,7 +29,7 @@ public:
     }
 
 private:
-    std::atomic<std::thread::id> id_{};
+    std::atomic<std::thread::id> id_;
 };
 
 }  // namespace detail

@@ -110,7 +110,9 @@ public:
 
     /// Makes the interest of `watcher` in `fd` exactly `interest`; none unregisters it. An error
     /// leaves the old interest.
-    std::error_code watch(Watcher& watcher, int fd, Readiness interest) noexcept;
+    [[nodiscard]] std::error_code watch(Watcher& watcher, int fd, Readiness interest) noexcept;
+    /// Ends the interest, which cannot fail; nothing if there is none. No event reaches it any more.
+    void unwatch(Watcher& watcher, int fd) noexcept;
     [[nodiscard]] Poller& poller() noexcept { return *poller_; }
     [[nodiscard]] const Poller& poller() const noexcept { return *poller_; }
 

@@ -34,7 +34,7 @@ SLUICE_INLINE std::error_code Acceptor::start() noexcept {
 SLUICE_INLINE void Acceptor::close() noexcept {
     core_.cancel(*this);
     if (listening_) {
-        core_.watch(*this, listening_.get(), Readiness::none);
+        core_.unwatch(*this, listening_.get());
         listening_.reset();
     }
 }
@@ -87,7 +87,7 @@ SLUICE_INLINE void Acceptor::rest(std::error_code reason) noexcept {
     } catch (const std::bad_alloc&) {
         return;
     }
-    core_.watch(*this, listening_.get(), Readiness::none);
+    core_.unwatch(*this, listening_.get());
 }
 
 SLUICE_INLINE void Acceptor::on_timer() noexcept {

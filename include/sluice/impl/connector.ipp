@@ -22,7 +22,7 @@ public:
     [[nodiscard]] int fd() const noexcept { return socket_.get(); }
     [[nodiscard]] const SocketAddress& remote() const noexcept { return remote_; }
     [[nodiscard]] Descriptor take_socket() noexcept {
-        connector_.core_.watch(*this, socket_.get(), Readiness::none);
+        connector_.core_.unwatch(*this, socket_.get());
         return std::move(socket_);
     }
     void stop() noexcept {

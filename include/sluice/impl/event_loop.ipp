@@ -250,14 +250,15 @@ SLUICE_INLINE void EventLoop::adopt_task(detail::TaskRoot& task,
 SLUICE_INLINE void detail::DescriptorCallbacks::set(Readiness direction,
                                                     std::shared_ptr<Callback> callback) {
     const Readiness wanted = callback != nullptr ? interest() | direction : interest() - direction;
-    if (const std::error_code error = core_.watch(*this, fd_, wanted)) {
+    const std::error_code error = core_.watch(*this, fd_, wanted);
+    if (error && callback != nullptr) {
         throw std::system_error(error, "cannot watch descriptor " + std::to_string(fd_));
     }
     (direction == Readiness::readable ? reader_ : writer_) = std::move(callback);
 }
 
 SLUICE_INLINE void detail::DescriptorCallbacks::release() noexcept {
-    core_.watch(*this, fd_, Readiness::none);
+    core_.unwatch(*this, fd_);
     reader_.reset();
     writer_.reset();
 }

@@ -51,7 +51,7 @@ SLUICE_INLINE SignalWatcher::~SignalWatcher() {
     while (!callbacks_.empty()) {
         remove(callbacks_.begin()->first);
     }
-    core_.watch(*this, wake_.get(), Readiness::none);
+    core_.unwatch(*this, wake_.get());
 }
 
 SLUICE_INLINE void SignalWatcher::add(int signal_number, Callback callback) {

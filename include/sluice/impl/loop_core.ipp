@@ -139,9 +139,7 @@ SLUICE_INLINE std::error_code LoopCore::watch(Watcher& watcher, int fd,
         return {};
     }
     if (interest == Readiness::none) {
-        poller_->remove(fd);
-        watcher.interest_ = interest;
-        forget_events_of(watcher);
+        unwatch(watcher, fd);
         return {};
     }
     const std::error_code error = watcher.interest_ == Readiness::none
@@ -151,6 +149,15 @@ SLUICE_INLINE std::error_code LoopCore::watch(Watcher& watcher, int fd,
         watcher.interest_ = interest;
     }
     return error;
+}
+
+SLUICE_INLINE void LoopCore::unwatch(Watcher& watcher, int fd) noexcept {
+    if (watcher.interest_ == Readiness::none) {
+        return;
+    }
+    poller_->remove(fd);
+    watcher.interest_ = Readiness::none;
+    forget_events_of(watcher);
 }
 
 SLUICE_INLINE void LoopCore::forget_events_of(const Watcher& watcher) noexcept {

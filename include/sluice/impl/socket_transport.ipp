@@ -301,7 +301,7 @@ SLUICE_INLINE void SocketTransport::end_with(std::error_code reason) noexcept {
     reason_ = reason;
     queue_.clear(core_->gather_pool());
     Dirty::unlink();
-    core_->watch(*this, fd_, Readiness::none);
+    core_->unwatch(*this, fd_);
     defer(lost_pending);
 }
 
@@ -320,7 +320,7 @@ SLUICE_INLINE void SocketTransport::run_lost() noexcept {
 }
 
 SLUICE_INLINE void SocketTransport::close_descriptor() noexcept {
-    core_->watch(*this, fd_, Readiness::none);
+    core_->unwatch(*this, fd_);
     core_->disown_descriptor(fd_);
     sys::close(std::exchange(fd_, -1));
 }
