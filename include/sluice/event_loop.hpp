@@ -7,6 +7,7 @@
 #pragma once
 
 #include <sluice/callback.hpp>
+#include <sluice/counters.hpp>
 #include <sluice/descriptor.hpp>
 #include <sluice/detail/connection_owner.hpp>
 #include <sluice/exception_context.hpp>
@@ -380,6 +381,11 @@ public:
     [[nodiscard]] bool get_debug() const noexcept;
     void set_slow_callback_duration(Duration duration) noexcept;
     [[nodiscard]] Duration slow_callback_duration() const noexcept;
+
+    /// What the loop has done so far.
+    [[nodiscard]] LoopCounters counters() const noexcept;
+    /// Tells `observer` about every iteration; null ends it. It must outlive its registration.
+    void set_observer(LoopObserver* observer) noexcept;
 
     /// The part below this one, for the library's own transports and tests.
     [[nodiscard]] detail::LoopCore& core() const noexcept;

@@ -1,6 +1,7 @@
 // Server: listening sockets and the connections they accepted. Made by EventLoop::create_server().
 #pragma once
 
+#include <sluice/counters.hpp>
 #include <sluice/future.hpp>
 #include <sluice/options.hpp>
 #include <sluice/task.hpp>
@@ -19,10 +20,14 @@ public:
     /// The listening sockets; empty once closed.
     [[nodiscard]] virtual std::vector<SocketView> sockets() const = 0;
     [[nodiscard]] virtual bool is_serving() const noexcept = 0;
+    /// What it has accepted and refused so far, and what is open now.
+    [[nodiscard]] virtual ServerCounters counters() const noexcept = 0;
     /// Connections accepted and not yet lost.
-    [[nodiscard]] virtual std::size_t connection_count() const noexcept = 0;
+    [[nodiscard]] std::size_t connection_count() const noexcept { return counters().open; }
     /// Connections closed unread because of max_connections.
-    [[nodiscard]] virtual std::size_t refused_count() const noexcept = 0;
+    [[nodiscard]] std::size_t refused_count() const noexcept {
+        return static_cast<std::size_t>(counters().refused);
+    }
 
     /// Starts accepting; nothing if it does already. Throws std::logic_error on a closed server and
     /// std::system_error if the system refuses to listen.

@@ -6,6 +6,7 @@
 #include <sluice/bytes.hpp>
 #include <sluice/callback.hpp>
 #include <sluice/config.hpp>
+#include <sluice/counters.hpp>
 #include <sluice/descriptor.hpp>
 #include <sluice/error.hpp>
 #include <sluice/event_loop.hpp>

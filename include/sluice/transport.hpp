@@ -8,6 +8,7 @@
 #include <sluice/address.hpp>
 #include <sluice/buffer.hpp>
 #include <sluice/bytes.hpp>
+#include <sluice/counters.hpp>
 #include <sluice/protocol.hpp>
 #include <sluice/ref.hpp>
 
@@ -64,6 +65,7 @@ namespace extra {
 inline constexpr ExtraKey<SocketAddress> peername{1};
 inline constexpr ExtraKey<SocketAddress> sockname{2};
 inline constexpr ExtraKey<SocketView> socket{3};
+inline constexpr ExtraKey<TransportCounters> counters{4};
 }  // namespace extra
 
 class Transport : public RefCounted {

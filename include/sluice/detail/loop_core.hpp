@@ -7,6 +7,7 @@
 
 #include <sluice/bytes.hpp>
 #include <sluice/callback.hpp>
+#include <sluice/counters.hpp>
 #include <sluice/detail/intrusive_list.hpp>
 #include <sluice/detail/poller.hpp>
 #include <sluice/detail/ready.hpp>
@@ -74,8 +75,9 @@ private:
     std::atomic<bool> signalled_{false};
 };
 
-/// Memory that starts on a page. The kernel copies with rep movsb, which on current AMD processors is
-/// half as fast when source or destination is not aligned to a cache line, as malloc's memory is not.
+/// Memory that starts on a page. The kernel copies with rep movsb, which on current AMD processors
+/// is half as fast when source or destination is not aligned to a cache line, as malloc's memory is
+/// not.
 struct PageAlignedDelete {
     static constexpr std::align_val_t alignment{4096};
     void operator()(std::byte* memory) const noexcept { ::operator delete(memory, alignment); }
@@ -111,7 +113,8 @@ public:
     /// Makes the interest of `watcher` in `fd` exactly `interest`; none unregisters it. An error
     /// leaves the old interest.
     [[nodiscard]] std::error_code watch(Watcher& watcher, int fd, Readiness interest) noexcept;
-    /// Ends the interest, which cannot fail; nothing if there is none. No event reaches it any more.
+    /// Ends the interest, which cannot fail; nothing if there is none. No event reaches it any
+    /// more.
     void unwatch(Watcher& watcher, int fd) noexcept;
     [[nodiscard]] Poller& poller() noexcept { return *poller_; }
     [[nodiscard]] const Poller& poller() const noexcept { return *poller_; }
@@ -173,12 +176,20 @@ public:
     [[nodiscard]] bool debug() const noexcept { return debug_; }
     Duration slow_callback_duration = limits::slow_callback_duration;
 
+    /// Counted by whoever does the thing.
+    LoopCounters counters;
+    [[nodiscard]] std::size_t timers_pending() const noexcept { return timers_.size(); }
+    /// Null for none. Must outlive its registration.
+    void set_observer(LoopObserver* observer) noexcept { observer_ = observer; }
+
     /// Frees what is retired; for the end of an iteration and for closing.
     void free_retired() noexcept;
     /// Ends everything that is still registered. Called once, by the owner, before destruction.
     void close() noexcept;
 
 private:
+    void run_phases(std::size_t collected) noexcept;
+    void run_observed(std::optional<Duration> timeout) noexcept;
     void run_ready_phase() noexcept;
     void dispatch_batch(std::size_t count) noexcept;
     void run_timer_phase() noexcept;
@@ -206,6 +217,7 @@ private:
     std::exception_ptr exit_;
     std::function<void(const ExceptionContext&)> exception_handler_;
     std::vector<bool> owned_descriptors_;
+    LoopObserver* observer_ = nullptr;
 
     GatherPool gather_pool_;
     std::unique_ptr<std::byte, PageAlignedDelete> receive_buffer_;

@@ -26,10 +26,7 @@ public:
 
     [[nodiscard]] std::vector<SocketView> sockets() const override;
     [[nodiscard]] bool is_serving() const noexcept override { return serving_; }
-    [[nodiscard]] std::size_t connection_count() const noexcept override {
-        return connection_count_;
-    }
-    [[nodiscard]] std::size_t refused_count() const noexcept override { return refused_count_; }
+    [[nodiscard]] ServerCounters counters() const noexcept override { return counters_; }
     void start_serving() override;
     Task<void> serve_forever() override;
     void close() override;
@@ -60,8 +57,7 @@ private:
     ServerOptions options_;
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
     IntrusiveList<TrackedConnection> connections_;
-    std::size_t connection_count_ = 0;
-    std::size_t refused_count_ = 0;
+    ServerCounters counters_;
     bool serving_ = false;
     bool closed_ = false;
     Future<void> serving_forever_;

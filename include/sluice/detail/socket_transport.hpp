@@ -166,6 +166,7 @@ private:
     WriteQueue queue_;
     Watermarks watermarks_;
     std::size_t write_cap_bytes_ = 0;
+    TransportCounters counters_;
     std::error_code reason_;
     Ref<SocketTransport> self_;  // the loop's reference, until connection_lost has returned
     ConnectionOwner* owner_ = nullptr;

@@ -429,6 +429,16 @@ SLUICE_INLINE void EventLoop::set_slow_callback_duration(Duration duration) noex
     state_->core.slow_callback_duration = duration;
 }
 
+SLUICE_INLINE LoopCounters EventLoop::counters() const noexcept {
+    LoopCounters counters = state_->core.counters;
+    counters.timers_pending = state_->core.timers_pending();
+    return counters;
+}
+
+SLUICE_INLINE void EventLoop::set_observer(LoopObserver* observer) noexcept {
+    state_->core.set_observer(observer);
+}
+
 SLUICE_INLINE Duration EventLoop::slow_callback_duration() const noexcept {
     return state_->core.slow_callback_duration;
 }

@@ -63,7 +63,17 @@ SLUICE_INLINE void LoopCore::run_once(std::optional<Duration> timeout) {
     if (timeout && *timeout > limits::poll_wait_max) {
         timeout = limits::poll_wait_max;
     }
-    const std::size_t collected = poller_->wait(timeout, batch_);
+    if (observer_ == nullptr) [[likely]] {
+        run_phases(poller_->wait(timeout, batch_));
+    } else {
+        run_observed(timeout);
+    }
+    running_ = false;
+}
+
+SLUICE_INLINE void LoopCore::run_phases(std::size_t collected) noexcept {
+    ++counters.iterations;
+    counters.readiness_events += collected;
     batch_next_ = 0;
     batch_end_ = collected;
     // Callbacks queued before this iteration run before what the wait collected: asyncio's order,
@@ -72,7 +82,17 @@ SLUICE_INLINE void LoopCore::run_once(std::optional<Duration> timeout) {
     dispatch_batch(collected);
     run_timer_phase();
     free_retired();
-    running_ = false;
+}
+
+SLUICE_INLINE void LoopCore::run_observed(std::optional<Duration> timeout) noexcept {
+    const TimePoint before = sys::now();
+    const std::size_t collected = poller_->wait(timeout, batch_);
+    const TimePoint woken = sys::now();
+    run_phases(collected);
+    // A callback may have taken the observer away.
+    if (observer_ != nullptr) {
+        observer_->on_iteration(woken - before, sys::now() - woken, collected);
+    }
 }
 
 SLUICE_INLINE std::optional<Duration> LoopCore::next_timeout() const noexcept {
@@ -118,6 +138,7 @@ SLUICE_INLINE void LoopCore::run_timer_phase() noexcept {
     const std::uint64_t sequence_end = timers_.next_sequence();
     const TimePoint now = sys::now();
     while (Timer* timer = timers_.pop_due(now, sequence_end)) {
+        ++counters.timers_fired;
         timer->on_timer();
     }
 }
@@ -186,6 +207,7 @@ SLUICE_INLINE bool LoopCore::owns_descriptor(int fd) const noexcept {
 }
 
 SLUICE_INLINE void LoopCore::report(const ExceptionContext& context) noexcept {
+    ++counters.exceptions_reported;
     if (exception_handler_) {
         try {
             exception_handler_(context);

@@ -73,15 +73,16 @@ SLUICE_INLINE void ServerImpl::start_serving() {
 
 SLUICE_INLINE void ServerImpl::on_accepted(Descriptor socket, const SocketAddress& local,
                                            const SocketAddress& peer) noexcept {
-    if (options_.max_connections() && connection_count_ >= *options_.max_connections()) {
-        ++refused_count_;
+    if (options_.max_connections() && counters_.open >= *options_.max_connections()) {
+        ++counters_.refused;
         return;
     }
     try {
         const Ref<SocketTransport> transport =
             SocketTransport::create(loop_->core(), std::move(socket), local, peer);
         connections_.push_back(*transport);
-        ++connection_count_;
+        ++counters_.open;
+        ++counters_.accepted;
         transport->start(*this);
     } catch (...) {
         loop_->core().report(
@@ -106,7 +107,7 @@ SLUICE_INLINE std::unique_ptr<StreamProtocol> ServerImpl::make_protocol() {
 
 SLUICE_INLINE void ServerImpl::connection_gone(TrackedConnection& connection) noexcept {
     connection.unlink();
-    --connection_count_;
+    --counters_.open;
     finish_if_over();
 }
 
@@ -166,7 +167,7 @@ SLUICE_INLINE void ServerImpl::abort_clients() {
 }
 
 SLUICE_INLINE void ServerImpl::finish_if_over() noexcept {
-    if (!closed_ || connection_count_ != 0) {
+    if (!closed_ || counters_.open != 0) {
         return;
     }
     for (const Future<void>& waiting : std::exchange(waiting_for_close_, {})) {
@@ -180,7 +181,7 @@ SLUICE_INLINE void ServerImpl::finish_if_over() noexcept {
 
 SLUICE_INLINE Future<void> ServerImpl::closed_future() {
     Future<void> future = loop_->create_future<void>();
-    if (closed_ && connection_count_ == 0) {
+    if (closed_ && counters_.open == 0) {
         future.set_result();
     } else {
         waiting_for_close_.push_back(future);

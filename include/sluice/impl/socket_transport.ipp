@@ -57,6 +57,7 @@ SLUICE_INLINE void SocketTransport::run_start() noexcept {
         }
     }
     started_ = true;
+    ++core_->counters.connections_made;
     dispatch(*core_, site("protocol.connection_made()"),
              [this] { protocol_->connection_made(*this); });
     // Only now, so that a pause or a close inside connection_made holds.
@@ -170,6 +171,7 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
         return false;
     }
     const IoResult received = sys::recv(fd_, space);
+    ++core_->counters.receive_calls;
     if (received.blocked()) {
         return false;
     }
@@ -182,6 +184,8 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
         receive_eof();
         return false;
     }
+    core_->counters.bytes_received += count;
+    counters_.bytes_received += count;
     deliver(space.first(count));
     // A short read has emptied the socket; asking again would only give "would block".
     if (count < space.size() || count >= budget_bytes) {
@@ -308,6 +312,7 @@ SLUICE_INLINE void SocketTransport::end_with(std::error_code reason) noexcept {
 SLUICE_INLINE void SocketTransport::run_lost() noexcept {
     closing_ = true;
     if (started_) {
+        ++core_->counters.connections_lost;
         dispatch(*core_, site("protocol.connection_lost()"),
                  [this] { protocol_->connection_lost(reason_); });
     }
@@ -370,6 +375,9 @@ SLUICE_INLINE void SocketTransport::extra_info(std::uint32_t key, void* value) c
             break;
         case extra::socket.id:
             *static_cast<SocketView*>(value) = SocketView(fd_, local_);
+            break;
+        case extra::counters.id:
+            *static_cast<TransportCounters*>(value) = counters_;
             break;
         default:
             break;

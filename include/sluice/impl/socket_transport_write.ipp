@@ -251,11 +251,14 @@ SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
     while (!queue_.empty() || sent < total) {
         std::size_t offered = 0;
         const IoResult result = send_front(pieces, sent, offered);
+        ++core_->counters.send_calls;
         if (!result.ok() && !result.blocked()) {
             end_with(result.error());
             return false;
         }
         const std::size_t taken = result.ok() ? result.value() : 0;
+        core_->counters.bytes_sent += taken;
+        counters_.bytes_sent += taken;
         const std::size_t taken_from_queue = std::min(taken, queue_.size());
         queue_.consume(taken_from_queue, core_->gather_pool());
         sent += taken - taken_from_queue;

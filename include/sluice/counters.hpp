@@ -1,0 +1,52 @@
+// What a loop, a server or a transport has done so far: plain numbers, always counted, read when
+// wanted.
+//
+// Counters only grow; the difference of two readings is a rate. Counting costs an addition to a
+// number that is in the cache anyway.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace sluice::inline v0_1 {
+
+/// EventLoop::counters().
+struct LoopCounters {
+    std::uint64_t iterations = 0;
+    std::uint64_t readiness_events = 0;  ///< Descriptors found ready.
+    std::uint64_t timers_fired = 0;
+    std::uint64_t receive_calls = 0;  ///< System calls that asked for bytes.
+    std::uint64_t send_calls = 0;     ///< System calls that offered bytes.
+    std::uint64_t bytes_received = 0;
+    std::uint64_t bytes_sent = 0;
+    std::uint64_t connections_made = 0;     ///< connection_made callbacks.
+    std::uint64_t connections_lost = 0;     ///< connection_lost callbacks.
+    std::uint64_t exceptions_reported = 0;  ///< Calls of the exception handler.
+    std::size_t timers_pending = 0;         ///< Now, not since the start.
+};
+
+/// Server::counters().
+struct ServerCounters {
+    std::uint64_t accepted = 0;  ///< Connections accepted, refused ones not counted.
+    std::uint64_t refused = 0;   ///< Closed unread because of max_connections.
+    std::size_t open = 0;        ///< Now: accepted and not yet lost.
+};
+
+/// get_extra_info(extra::counters) of a transport.
+struct TransportCounters {
+    std::uint64_t bytes_received = 0;
+    std::uint64_t bytes_sent = 0;  ///< Taken by the kernel; get_write_buffer_size() is what waits.
+};
+
+/// Watches the loop's rhythm. Its own time counts as the loop's. Costs nothing while none is set.
+class LoopObserver {
+public:
+    virtual ~LoopObserver() = default;
+    /// After each iteration: how long the loop slept, how long it then ran callbacks (the lag that
+    /// everybody else saw), and how many descriptors were ready.
+    virtual void on_iteration(std::chrono::nanoseconds slept, std::chrono::nanoseconds ran,
+                              std::size_t readiness_events) noexcept = 0;
+};
+
+}  // namespace sluice::inline v0_1
