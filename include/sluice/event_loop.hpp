@@ -153,19 +153,18 @@ public:
     template <class T>
     T run_until_complete(Task<T> task,
                          std::source_location where = std::source_location::current()) {
-        TaskHandle<T> handle = create_task(std::move(task), where);
-        run_until_done(handle);
-        return handle.result();
+        return run_until_complete(create_task(std::move(task), where));
     }
     template <class T>
     T run_until_complete(TaskHandle<T> handle) {
         run_until_done(handle);
-        return handle.result();
+        handle.promise_->mark_retrieved();
+        return handle.promise_->outcome().share();
     }
     template <class T>
     T run_until_complete(Future<T> future) {
         run_until_done(future);
-        return future.result();
+        return future.state_->outcome().share();
     }
     /// Runs one iteration: waits at most `timeout` (nothing: as long as it takes) for something to
     /// do, and does it. With pollable_fd() and next_timeout() this embeds the loop in a foreign
