@@ -3,3 +3,4 @@
 #include <sluice/impl/event_loop_network.ipp>
 #include <sluice/impl/event_loop_signals.ipp>
 #include <sluice/impl/server.ipp>
+#include <sluice/impl/server_base.ipp>

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <iterator>
 #include <span>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 namespace sluice::inline v0_1 {
 
@@ -15,6 +18,15 @@ using MutableBytes = std::span<std::byte>;
 /// The characters of `text` as bytes; valid as long as `text` is.
 inline Bytes as_bytes(std::string_view text) noexcept {
     return std::as_bytes(std::span<const char>{text.data(), text.size()});
+}
+
+/// The elements of a container of byte-sized ones, as std::vector<unsigned char>; valid as long as
+/// they are.
+template <class Container>
+    requires(sizeof(*std::data(std::declval<const Container&>())) == 1) &&
+            (!std::is_convertible_v<const Container&, std::string_view>)
+Bytes as_bytes(const Container& elements) noexcept {
+    return std::as_bytes(std::span(std::data(elements), std::size(elements)));
 }
 
 /// The bytes as characters, unchanged; valid as long as the bytes are.

@@ -37,7 +37,7 @@ enum class Backend : std::uint8_t {
 };
 
 /// What create_connection gives: the transport, and the protocol, which lives as long as the
-/// transport does.
+/// transport does, at most until the loop is closed.
 template <class P>
 class Connection {
 public:

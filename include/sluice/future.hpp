@@ -65,6 +65,33 @@ public:
         state_->outcome().set_exception(std::move(exception));
         state_->completion().complete();
     }
+    /// The same, but false and no effect if it is done already: for callbacks that a cancellation
+    /// may overtake.
+    template <class U>
+        requires(!std::is_void_v<T>)
+    bool try_set_result(U&& value) const {
+        const bool pending = state_ && !done();
+        if (pending) {
+            set_result(std::forward<U>(value));
+        }
+        return pending;
+    }
+    bool try_set_result() const
+        requires std::is_void_v<T>
+    {
+        const bool pending = state_ && !done();
+        if (pending) {
+            set_result();
+        }
+        return pending;
+    }
+    bool try_set_exception(std::exception_ptr exception) const {
+        const bool pending = state_ && !done();
+        if (pending) {
+            set_exception(std::move(exception));
+        }
+        return pending;
+    }
     /// Completes it with sluice::Cancelled. False if it is done already.
     bool cancel() const noexcept { return state_ && state_->cancel(); }
 

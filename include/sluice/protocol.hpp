@@ -53,6 +53,10 @@ public:
     /// close itself, true to keep the writing half open until close().
     virtual bool eof_received() { return false; }
 
+    /// The server that accepted this connection has begun Server::drain(): finish what is under way
+    /// and close(), since what is open at the deadline is aborted. Not part of asyncio.
+    virtual void server_draining() {}
+
 private:
     friend class Protocol;
     friend class BufferedProtocol;

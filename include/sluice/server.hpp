@@ -19,6 +19,9 @@ class Server : public RefCounted {
 public:
     /// The listening sockets; empty once closed.
     [[nodiscard]] virtual std::vector<SocketView> sockets() const = 0;
+    /// The address of the first listening socket, as the system completed it. Throws
+    /// std::logic_error once closed.
+    [[nodiscard]] SLUICE_API SocketAddress local_address() const;
     [[nodiscard]] virtual bool is_serving() const noexcept = 0;
     /// What it has accepted and refused so far, and what is open now.
     [[nodiscard]] virtual ServerCounters counters() const noexcept = 0;
@@ -45,8 +48,8 @@ public:
     virtual void abort_clients() = 0;
     /// Waits until close() was called and the last connection is lost.
     virtual Task<void> wait_closed() = 0;
-    /// close(), then gives the protocols `deadline` to finish on their own, then aborts what is
-    /// left and waits for it. True if nothing had to be aborted.
+    /// close(), then tells the protocols (server_draining), gives them `deadline` to finish on
+    /// their own, then aborts what is left and waits for it. True if nothing had to be aborted.
     virtual Task<bool> drain(std::chrono::nanoseconds deadline) = 0;
 
 protected:
@@ -54,3 +57,7 @@ protected:
 };
 
 }  // namespace sluice::inline v0_1
+
+#ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/server_base.ipp>
+#endif

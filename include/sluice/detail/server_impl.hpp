@@ -45,6 +45,7 @@ private:
     void unreferenced() noexcept override { delete this; }
 
     void close_listeners() noexcept;
+    void tell_draining() noexcept;
     void finish_if_over() noexcept;
     void check_thread(const char* method) const;
     [[nodiscard]] Future<void> closed_future();

@@ -97,6 +97,7 @@ private:
     void run_start() noexcept;
     void make_protocol_of_owner() noexcept;
     void use_protocol(std::unique_ptr<StreamProtocol> protocol) noexcept;
+    void retire_protocol();
 
     // Reading.
     void read_ready() noexcept;

@@ -148,6 +148,8 @@ SLUICE_INLINE void EventLoop::close() {
     if (state_->running) {
         throw std::logic_error("Cannot close a running event loop");
     }
+    // Whoever closes the loop is its last owner, on whatever thread it ran before.
+    state_->core.bind_to_this_thread();
     // Suspended coroutines go first, while what their destructors may call still works.
     while (!state_->tasks.empty()) {
         detail::TaskRoot& task = state_->tasks.pop_front();
@@ -380,11 +382,7 @@ SLUICE_INLINE detail::RemoteSlot* EventLoop::hold_for_remote(Ref<RefCounted> obj
 SLUICE_INLINE Task<bool> EventLoop::shutdown_default_executor(std::optional<Duration> timeout) {
     Future<bool> ended = create_future<bool>();
     state_->executor.shutdown();
-    auto job = std::make_unique<detail::ExecutorJob>([ended] {
-        if (!ended.done()) {
-            ended.set_result(true);
-        }
-    });
+    auto job = std::make_unique<detail::ExecutorJob>([ended] { ended.try_set_result(true); });
     state_->executor.when_idle([remote = state_->core.remote(), job = job.get()] {
         Callback finish([job] {
             const std::unique_ptr<detail::ExecutorJob> owner(job);
@@ -395,11 +393,7 @@ SLUICE_INLINE Task<bool> EventLoop::shutdown_default_executor(std::optional<Dura
     state_->jobs.push_back(*job.release());
     TimerHandle timer;
     if (timeout) {
-        timer = call_later(*timeout, [ended] {
-            if (!ended.done()) {
-                ended.set_result(false);
-            }
-        });
+        timer = call_later(*timeout, [ended] { ended.try_set_result(false); });
     }
     const bool all_ended = co_await ended;
     timer.cancel();

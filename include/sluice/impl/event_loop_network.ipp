@@ -178,11 +178,7 @@ SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFa
         SocketTransport::create(loop.core(), std::move(socket), std::move(local), std::move(peer));
     made.transport = transport;
     const Future<void> started = loop.create_future<void>();
-    transport->start(std::move(protocol), [started] {
-        if (!started.done()) {
-            started.set_result();
-        }
-    });
+    transport->start(std::move(protocol), [started] { started.try_set_result(); });
     std::exception_ptr failure;
     try {
         co_await started;
@@ -206,11 +202,7 @@ SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFa
             plan_connection(loop, std::move(host), std::move(port), options, deadline);
         ConnectPlan plan = co_await planning;
         const Future<void> racing = loop.create_future<void>();
-        Connector connector(loop.core(), std::move(plan), [racing] {
-            if (!racing.done()) {
-                racing.set_result();
-            }
-        });
+        Connector connector(loop.core(), std::move(plan), [racing] { racing.try_set_result(); });
         connector.start();
         deadline.guard(racing);
         co_await racing;

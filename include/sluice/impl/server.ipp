@@ -171,9 +171,7 @@ SLUICE_INLINE void ServerImpl::finish_if_over() noexcept {
         return;
     }
     for (const Future<void>& waiting : std::exchange(waiting_for_close_, {})) {
-        if (!waiting.done()) {
-            waiting.set_result();
-        }
+        waiting.try_set_result();
     }
     Attached::unlink();
     held_by_loop_.reset();
@@ -207,6 +205,7 @@ SLUICE_INLINE Task<bool> ServerImpl::drain(std::chrono::nanoseconds deadline) {
 SLUICE_INLINE Task<bool> ServerImpl::drain_of(Ref<ServerImpl> server,
                                               std::chrono::nanoseconds deadline) {
     server->close();
+    server->tell_draining();
     const Future<void> closed = server->closed_future();
     auto aborted = std::make_shared<bool>(false);
     TimerHandle timer = server->loop_->call_later(deadline, [server, aborted] {
@@ -224,6 +223,21 @@ SLUICE_INLINE Task<bool> ServerImpl::drain_of(Ref<ServerImpl> server,
         std::rethrow_exception(failure);
     }
     co_return !*aborted;
+}
+
+SLUICE_INLINE void ServerImpl::tell_draining() noexcept {
+    connections_.for_each([this](TrackedConnection& connection) {
+        Transport& transport = connection.tracked_transport();
+        StreamProtocol* const protocol = transport.get_protocol();
+        // Not for connections that have not started: they will see nothing of the server at all.
+        if (protocol != nullptr && !transport.is_closing()) {
+            dispatch(loop_->core(),
+                     {.name = "protocol.server_draining()",
+                      .transport = &transport,
+                      .protocol = protocol},
+                     [protocol] { protocol->server_draining(); });
+        }
+    });
 }
 
 SLUICE_INLINE void ServerImpl::on_detach() noexcept {

@@ -94,7 +94,12 @@ SLUICE_INLINE void SocketTransport::set_protocol(std::unique_ptr<StreamProtocol>
         return;
     }
     core_->check_thread("Transport::set_protocol()");
-    // The replaced protocol may be the one that is calling: it dies between iterations.
+    retire_protocol();
+    use_protocol(std::move(protocol));
+}
+
+/// The protocol may be the one that is calling: it dies between iterations.
+SLUICE_INLINE void SocketTransport::retire_protocol() {
     class RetiredProtocol final : public Retired {
     public:
         std::unique_ptr<StreamProtocol> protocol;
@@ -103,7 +108,6 @@ SLUICE_INLINE void SocketTransport::set_protocol(std::unique_ptr<StreamProtocol>
     auto retired = std::make_unique<RetiredProtocol>();
     retired->protocol = std::move(protocol_);
     core_->retire(*retired.release());
-    use_protocol(std::move(protocol));
 }
 
 // ---- the loop's calls ----
@@ -353,6 +357,13 @@ SLUICE_INLINE void SocketTransport::on_detach() noexcept {
     closing_ = true;
     lost_ = true;
     leave_owner();
+    // No connection_lost will tell it to let go of other transports, so protocols that hold each
+    // other's would live for ever. It dies once every transport is detached.
+    try {
+        retire_protocol();
+    } catch (const std::bad_alloc&) {
+        // Then it lives as long as the transport.
+    }
     core_ = nullptr;
     disown();
 }
