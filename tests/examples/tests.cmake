@@ -1,0 +1,54 @@
+# Programs as users meet them: each example run by itself, and our echo servers with clients that others wrote. One
+# CTest test per class of the two scripts, whose test_ functions are the cases.
+# The system's own Python, which cmake/setup.sh installs, rather than one that a shell's PATH happens to show.
+find_program(SLUICE_PYTHON python3 HINTS /usr/bin REQUIRED)
+mark_as_advanced(SLUICE_PYTHON)
+
+# process_test(<name> <label> <script> <class> <environment variable and its value>)
+function(process_test name label script class environment)
+    # -B: no compiled copies in the source tree.
+    add_test(
+        NAME ${name}
+        COMMAND
+            "${SLUICE_PYTHON}" -B "${CMAKE_CURRENT_SOURCE_DIR}/${script}" --verbose ${class}
+    )
+    set_tests_properties(
+        ${name} PROPERTIES LABELS ${label} TIMEOUT 240 ENVIRONMENT "${environment}"
+    )
+endfunction()
+
+if(SLUICE_BUILD_EXAMPLES)
+    set(folder "SLUICE_EXAMPLES=$<TARGET_FILE_DIR:example_echo_server>")
+    foreach(class EchoServer EchoClient Chat TcpProxy GracefulShutdown MultiLoopServer)
+        process_test(examples.${class} examples examples/examples_test.py ${class} "${folder}")
+    endforeach()
+    set(server_example "$<TARGET_FILE:example_echo_server> 127.0.0.1 0")
+endif()
+
+# The benchmark's server is declared after the tests, so its option has to say whether it will be there.
+if(SLUICE_BUILD_BENCH)
+    set(server_simple "$<TARGET_FILE:bench_echo_server> --protocol simple")
+    set(server_buffered "$<TARGET_FILE:bench_echo_server> --protocol buffered")
+    set(server_threads "$<TARGET_FILE:bench_echo_server> --threads 2")
+endif()
+
+foreach(server example simple buffered threads)
+    if(NOT DEFINED server_${server})
+        continue()
+    endif()
+    foreach(client Socat Netcat Asyncio ThousandConnections)
+        process_test(
+            interop.${server}.${client} interop interop/interop_test.py ${client}
+            "SLUICE_ECHO_SERVER=${server_${server}}"
+        )
+    endforeach()
+    # One core for the server, one for the clients.
+    set_tests_properties(interop.${server}.ThousandConnections PROPERTIES PROCESSORS 2)
+endforeach()
+
+add_test(
+    NAME tree.snippets
+    COMMAND
+        bash "${CMAKE_CURRENT_SOURCE_DIR}/tools/check_snippets.sh" "${PROJECT_SOURCE_DIR}"
+)
+set_tests_properties(tree.snippets PROPERTIES LABELS tree TIMEOUT 30)
