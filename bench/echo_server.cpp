@@ -18,23 +18,51 @@
 
 namespace {
 
-class Echo final : public sluice::Protocol {
+/// What every variant does besides: a client that does not read its answers is not read from.
+template <class Base>
+class PausingProtocol : public Base {
 public:
     void connection_made(sluice::Transport& transport) override { transport_ = &transport; }
+    void pause_writing() override { transport_->pause_reading(); }
+    void resume_writing() override { transport_->resume_reading(); }
+
+protected:
+    sluice::Transport* transport_ = nullptr;
+};
+
+class Echo final : public PausingProtocol<sluice::Protocol> {
+public:
     void data_received(sluice::Bytes data) override { transport_->write(data); }
+};
+
+/// Writes once per message of a fixed size, as a server that answers requests would.
+class SplitEcho final : public PausingProtocol<sluice::Protocol> {
+public:
+    explicit SplitEcho(std::size_t message_bytes) : message_bytes_(message_bytes) {}
+    void data_received(sluice::Bytes data) override {
+        while (!data.empty()) {
+            const std::size_t count = std::min(message_bytes_, data.size());
+            transport_->write(data.first(count));
+            data = data.subspan(count);
+        }
+    }
 
 private:
-    sluice::Transport* transport_ = nullptr;
+    std::size_t message_bytes_;
+};
+
+/// Reads and drops: the receiving end of one-way traffic.
+class Sink final : public sluice::Protocol {
+public:
+    void data_received(sluice::Bytes) override {}
 };
 
 /// Receives into a buffer that all connections of the loop share: each echo is written before the
 /// next read.
-class BufferedEcho final : public sluice::BufferedProtocol {
+class BufferedEcho final : public PausingProtocol<sluice::BufferedProtocol> {
 public:
     explicit BufferedEcho(std::shared_ptr<bench::AlignedBuffer> buffer)
         : buffer_(std::move(buffer)) {}
-
-    void connection_made(sluice::Transport& transport) override { transport_ = &transport; }
     sluice::MutableBytes get_buffer(std::size_t) override {
         return std::as_writable_bytes(buffer_->bytes());
     }
@@ -44,13 +72,14 @@ public:
 
 private:
     std::shared_ptr<bench::AlignedBuffer> buffer_;
-    sluice::Transport* transport_ = nullptr;
 };
 
 struct Arguments {
     std::string host = "127.0.0.1";
     std::string port = "0";
     std::string protocol = "simple";
+    std::string mode = "echo";
+    std::size_t split_bytes = 0;  // 0: one write for whatever arrived
     sluice::Backend backend = sluice::Backend::automatic;
     int threads = 1;
 };
@@ -59,42 +88,49 @@ struct Arguments {
     std::fprintf(
         stderr,
         "echo_server: %.*s\nusage: echo_server [--host H] [--port P] [--backend automatic|epoll] "
-        "[--threads N] [--protocol simple|buffered]\n",
+        "[--threads N] [--protocol simple|buffered] [--mode echo|sink] [--split BYTES]\n",
         static_cast<int>(problem.size()), problem.data());
     std::exit(2);
+}
+
+void set(Arguments& arguments, std::string_view name, const std::string& value) {
+    const auto one_of = [&](std::string_view first, std::string_view second) {
+        if (value != first && value != second) {
+            usage(std::string(name).append(" cannot be ").append(value));
+        }
+    };
+    if (name == "--host") {
+        arguments.host = value;
+    } else if (name == "--port") {
+        arguments.port = value;
+    } else if (name == "--threads") {
+        arguments.threads = std::atoi(value.c_str());
+        if (arguments.threads < 1) {
+            usage("--threads must be at least 1, not " + value);
+        }
+    } else if (name == "--split") {
+        arguments.split_bytes = std::strtoul(value.c_str(), nullptr, 10);
+    } else if (name == "--protocol") {
+        one_of("simple", "buffered");
+        arguments.protocol = value;
+    } else if (name == "--mode") {
+        one_of("echo", "sink");
+        arguments.mode = value;
+    } else if (name == "--backend") {
+        one_of("automatic", "epoll");
+        arguments.backend = value == "epoll" ? sluice::Backend::epoll : sluice::Backend::automatic;
+    } else {
+        usage("unknown option " + std::string(name));
+    }
 }
 
 Arguments parse(int argc, char** argv) {
     Arguments arguments;
     for (int index = 1; index < argc; index += 2) {
-        const std::string_view name = argv[index];
         if (index + 1 == argc) {
-            usage(std::string(name) + " needs a value");
+            usage(std::string(argv[index]) + " needs a value");
         }
-        const std::string value = argv[index + 1];
-        if (name == "--host") {
-            arguments.host = value;
-        } else if (name == "--port") {
-            arguments.port = value;
-        } else if (name == "--threads") {
-            arguments.threads = std::atoi(value.c_str());
-            if (arguments.threads < 1) {
-                usage("--threads must be at least 1, not " + value);
-            }
-        } else if (name == "--protocol") {
-            if (value != "simple" && value != "buffered") {
-                usage("--protocol is simple or buffered, not " + value);
-            }
-            arguments.protocol = value;
-        } else if (name == "--backend") {
-            if (value != "automatic" && value != "epoll") {
-                usage("this build has no backend " + value);
-            }
-            arguments.backend =
-                value == "epoll" ? sluice::Backend::epoll : sluice::Backend::automatic;
-        } else {
-            usage("unknown option " + std::string(name));
-        }
+        set(arguments, argv[index], argv[index + 1]);
     }
     return arguments;
 }
@@ -103,19 +139,17 @@ sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
                                                  const Arguments& arguments,
                                                  const sluice::Port& port) {
     auto options = sluice::ServerOptions().backlog(1024).reuse_port(arguments.threads > 1);
+    if (arguments.mode == "sink") {
+        return loop.create_server<Sink>(arguments.host, port, options);
+    }
+    if (arguments.split_bytes != 0) {
+        return loop.create_server<SplitEcho>(arguments.host, port, options, arguments.split_bytes);
+    }
     if (arguments.protocol == "simple") {
         return loop.create_server<Echo>(arguments.host, port, options);
     }
     auto buffer = std::make_shared<bench::AlignedBuffer>(256 * 1024);
     return loop.create_server<BufferedEcho>(arguments.host, port, options, buffer);
-}
-
-/// A loop of its own on a port that other threads share; ends when the process does or `stopper`
-/// asks it to.
-void serve_on_thread(sluice::EventLoop& loop, const Arguments& arguments,
-                     const sluice::Port& port) {
-    loop.run_until_complete(listen(loop, arguments, port));
-    loop.run_forever();
 }
 
 }  // namespace
@@ -124,20 +158,22 @@ int main(int argc, char** argv) try {
     const Arguments arguments = parse(argc, argv);
     sluice::EventLoop loop(arguments.backend);
     const auto server = loop.run_until_complete(listen(loop, arguments, arguments.port));
-    const sluice::SocketAddress address = server->sockets().front().local_address();
+    const sluice::SocketAddress address = server->local_address();
 
+    // Every loop listens before the address is announced, so that the kernel spreads from the first connection on.
     std::vector<std::unique_ptr<sluice::EventLoop>> others;
-    std::vector<std::jthread> threads;
     for (int count = 1; count < arguments.threads; ++count) {
         others.push_back(std::make_unique<sluice::EventLoop>(arguments.backend));
-        threads.emplace_back([&arguments, address, other = others.back().get()] {
-            serve_on_thread(*other, arguments, address.port());
-        });
+        others.back()->run_until_complete(listen(*others.back(), arguments, address.port()));
+    }
+    std::vector<std::jthread> threads;
+    for (const auto& other : others) {
+        threads.emplace_back([loop_of_thread = other.get()] { loop_of_thread->run_forever(); });
     }
     for (const int signal_number : {SIGINT, SIGTERM}) {
         loop.add_signal_handler(signal_number, [&] {
             for (const auto& other : others) {
-                other->call_soon_threadsafe([other = other.get()] { other->stop(); });
+                other->call_soon_threadsafe([stopped = other.get()] { stopped->stop(); });
             }
             loop.stop();
         });

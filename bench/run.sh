@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the benchmark programs and runs bench/echo with the given arguments; its own --help says which there are.
-# Missing packages are installed first (cmake/setup.sh), the rivals among them.
+# Builds the benchmark programs, runs bench/echo with the given arguments (its own --help says which there are) and draws
+# the charts. Missing packages are installed first (cmake/setup.sh), the rivals among them.
+# Results and charts: build/bench/, or beside the file that --json names.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,4 +24,20 @@ if ! { cmake --preset release && cmake --build --preset release --target bench_a
     exit 1
 fi
 
-exec build/release/bench/echo "$@"
+results=build/bench/results.json
+arguments=("$@")
+for ((index = 0; index < $#; ++index)); do
+    if [ "${arguments[index]}" = --json ] && ((index + 1 < $#)); then
+        results=${arguments[index + 1]}
+    elif [ "${arguments[index]}" = --help ]; then
+        exec build/release/bench/echo --help
+    fi
+done
+mkdir -p "$(dirname "$results")"
+
+status=0
+build/release/bench/echo "$@" --json "$results" || status=$?
+if [ -s "$results" ]; then
+    bench/chart.py "$results" --out "$(dirname "$results")"
+fi
+exit "$status"

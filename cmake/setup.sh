@@ -36,13 +36,12 @@ sanitizers|lld-19|LLVM 19's linker as ld.lld-19
 sanitizers|llvm-19|LLVM 19's symbolizer
 sanitizers|clang-format-19|clang-format 19
 sanitizers|clang-tidy-19|clang-tidy 19 with run-clang-tidy-19
-bench|iproute2|ip, for a network namespace of the benchmark's own
-bench|strace|strace, counts system calls
 bench|libasio-dev|standalone Asio headers
 bench|libuv1-dev|libuv, headers and library
 bench|libevent-dev|libevent 2.1, headers and library
 bench|python3-uvloop|uvloop for the system's Python
-bench|gnuplot-nox|gnuplot
+bench|librsvg2-bin|rsvg-convert, draws the charts as PNG
+bench|fonts-dejavu-core|the font of the charts
 TABLE
 }
 

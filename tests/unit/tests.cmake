@@ -5,3 +5,5 @@ sluice_test(values SOURCES unit/address_test.cpp unit/buffer_test.cpp unit/callb
             unit/options_test.cpp unit/watermarks_test.cpp unit/intrusive_list_test.cpp
             unit/ref_test.cpp
 )
+sluice_test(counters SOURCES unit/counters_test.cpp)
+sluice_test(bench_stats SOURCES unit/bench_stats_test.cpp)
