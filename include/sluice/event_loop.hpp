@@ -126,7 +126,11 @@ private:
 /// run once. asyncio.sleep.
 template <class Rep, class Period>
 detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> delay) noexcept {
-    return detail::SleepAwaiter(std::chrono::duration_cast<Duration>(delay));
+    // What does not fit the loop's nanoseconds means for ever, not at once.
+    const std::chrono::duration<double> seconds = delay;
+    const bool fits = seconds < std::chrono::duration<double>(Duration::max());
+    return detail::SleepAwaiter(fits ? std::chrono::duration_cast<Duration>(delay)
+                                     : Duration::max());
 }
 
 class SLUICE_API EventLoop {
@@ -153,13 +157,13 @@ public:
     template <class T>
     T run_until_complete(Task<T> task,
                          std::source_location where = std::source_location::current()) {
+        require_not_running();
         return run_until_complete(create_task(std::move(task), where));
     }
     template <class T>
     T run_until_complete(TaskHandle<T> handle) {
         run_until_done(handle);
-        handle.promise_->mark_retrieved();
-        return handle.promise_->outcome().share();
+        return handle.finished().outcome().share();
     }
     template <class T>
     T run_until_complete(Future<T> future) {
@@ -395,14 +399,17 @@ private:
     template <class Awaited>
     void run_until_done(Awaited& awaited) {
         // If the run ends early, the callback must not stop a later run.
-        auto waiting = std::make_shared<bool>(true);
-        awaited.add_done_callback([this, waiting] {
-            if (*waiting) {
+        struct Wait {
+            std::shared_ptr<bool> active = std::make_shared<bool>(true);
+            ~Wait() { *active = false; }
+        };
+        const Wait wait;
+        awaited.add_done_callback([this, active = wait.active] {
+            if (*active) {
                 stop();
             }
         });
         run_forever();
-        *waiting = false;
         if (!awaited.done()) {
             throw std::runtime_error("Event loop stopped before Future completed.");
         }
@@ -415,6 +422,7 @@ private:
     }
 
     void require_open(const char* method) const;
+    void require_not_running() const;
     void adopt_task(detail::TaskRoot& task, std::source_location where) noexcept;
     [[nodiscard]] const detail::OwnerThread* owner_thread() const noexcept;
     [[nodiscard]] const std::shared_ptr<detail::RemoteQueue>& remote_queue() const noexcept;

@@ -40,13 +40,41 @@ protected:
     ~Suspension() = default;
 };
 
-/// The part of a coroutine that matters while it is the outermost one: scheduling, cancellation,
-/// who waits for it.
-class SLUICE_API TaskRoot : public RefCounted, private Ready, public ListNode<TaskRoot> {
+/// Refers to a running or finished task; knows when the loop was closed under it.
+class SLUICE_API TaskReference : public ListNode<TaskReference> {
 public:
+    TaskReference() noexcept = default;
+    explicit TaskReference(TaskRoot& task) noexcept { refer_to(&task); }
+    TaskReference(const TaskReference& other) noexcept : orphaned_(other.orphaned_) {
+        refer_to(other.task_);
+    }
+    TaskReference& operator=(const TaskReference& other) noexcept;
+    ~TaskReference() { drop(); }
+
+    [[nodiscard]] TaskRoot* task() const noexcept { return task_; }
+    /// True if the task was destroyed unfinished.
+    [[nodiscard]] bool orphaned() const noexcept { return orphaned_; }
+
+private:
+    friend TaskRoot;
+    void refer_to(TaskRoot* task) noexcept;
+    void drop() noexcept;
+
+    TaskRoot* task_ = nullptr;
+    bool orphaned_ = false;
+};
+
+/// The part of a coroutine that matters while it is the outermost one: scheduling, cancellation,
+/// who waits for it. The coroutine lives as long as the loop runs it or a TaskReference exists;
+/// only closing the loop destroys it under its references.
+class SLUICE_API TaskRoot : private Ready, public ListNode<TaskRoot> {
+public:
+    TaskRoot(const TaskRoot&) = delete;
+    TaskRoot& operator=(const TaskRoot&) = delete;
+
     // ---- for the loop ----
 
-    /// Schedules the first step. The loop holds a reference until the task is done.
+    /// Schedules the first step. The loop keeps the coroutine until it is done.
     void start(LoopCore& core, std::source_location where) noexcept;
     /// Asks the coroutine to end: Cancelled is thrown at its awaiting point. False if it is done.
     bool cancel() noexcept;
@@ -72,17 +100,18 @@ public:
     void run_next(std::coroutine_handle<> coroutine) noexcept { next_ = coroutine; }
 
 protected:
-    explicit TaskRoot(std::coroutine_handle<> self) noexcept : RefCounted(nullptr), self_(self) {}
-    ~TaskRoot() override = default;
+    explicit TaskRoot(std::coroutine_handle<> self) noexcept : self_(self) {}
+    ~TaskRoot() = default;
 
     /// What the coroutine ended with, if that is an exception.
     [[nodiscard]] virtual const std::exception_ptr& root_exception() const noexcept = 0;
     virtual void set_root_exception(std::exception_ptr exception) noexcept = 0;
 
 private:
+    friend TaskReference;
     void on_ready_phase() noexcept override;
-    void on_loop_closed() noexcept override {}
-    void unreferenced() noexcept override;
+    void destroy_if_unreferenced() noexcept;
+    void destroy_frame() noexcept;
     void drive(std::coroutine_handle<> coroutine) noexcept;
     void finish() noexcept;
     void report_unretrieved() noexcept;
@@ -97,7 +126,8 @@ private:
     bool started_ = false;
     bool cancel_pending_ = false;
     bool retrieved_ = false;
-    Ref<TaskRoot> held_by_loop_;
+    bool held_by_loop_ = false;
+    IntrusiveList<TaskReference> references_;
 };
 
 class TaskPromiseBase : public TaskRoot {
@@ -306,68 +336,83 @@ public:
     /// Asks the task to end: sluice::Cancelled is thrown at the point it awaits, in a later
     /// iteration, and what it awaits is cancelled. The task may catch it and go on. False if it is
     /// done already.
-    bool cancel() noexcept { return promise_ && promise_->cancel(); }
-    [[nodiscard]] bool done() const noexcept { return promise_ && promise_->completion().done(); }
-    /// True if it ended by Cancelled.
+    bool cancel() noexcept { return promise() != nullptr && promise()->cancel(); }
+    /// True once it has ended, also by the loop being closed.
+    [[nodiscard]] bool done() const noexcept {
+        return reference_.orphaned() || (promise() != nullptr && promise()->completion().done());
+    }
+    /// True if it ended by Cancelled, or was destroyed because the loop was closed.
     [[nodiscard]] bool cancelled() const noexcept {
-        return done() && detail::is_cancelled(promise_->outcome().exception());
+        return reference_.orphaned() ||
+               (done() && detail::is_cancelled(promise()->outcome().exception()));
     }
     /// The result, or throws what the task threw; std::logic_error if it is not done.
     decltype(auto) result() const {
         if (!done()) {
             throw std::logic_error("TaskHandle::result() called before the task is done");
         }
-        promise_->mark_retrieved();
-        return std::as_const(promise_->outcome()).get();
+        return std::as_const(finished().outcome()).get();
     }
     /// What the task threw, or null.
     [[nodiscard]] std::exception_ptr exception() const noexcept {
-        if (!done()) {
-            return nullptr;
+        if (reference_.orphaned()) {
+            return detail::make_cancelled();
         }
-        promise_->mark_retrieved();
-        return promise_->outcome().exception();
+        return done() ? finished().outcome().exception() : nullptr;
     }
     /// Runs `callback` from the loop once the task is done.
     void add_done_callback(Callback callback) {
-        promise_->completion().add_done_callback(promise_->core(), std::move(callback));
+        promise()->completion().add_done_callback(promise()->core(), std::move(callback));
     }
-    explicit operator bool() const noexcept { return static_cast<bool>(promise_); }
+    /// False for a default-constructed handle.
+    explicit operator bool() const noexcept {
+        return promise() != nullptr || reference_.orphaned();
+    }
 
     class Awaiter final : public detail::CompletionAwaiter {
     public:
-        explicit Awaiter(Ref<detail::TaskPromise<T>> promise) noexcept
-            : promise_(std::move(promise)) {}
-        bool await_ready() const noexcept { return promise_->completion().done(); }
+        explicit Awaiter(const TaskHandle& handle) noexcept : handle_(handle) {}
+        bool await_ready() const noexcept { return handle_.done(); }
         template <detail::TaskLike Promise>
         void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-            this->wait_for(promise_->completion(), coroutine);
+            this->wait_for(handle_.promise()->completion(), coroutine);
         }
         T await_resume() {
             this->resumed();
-            promise_->mark_retrieved();
-            return promise_->outcome().share();
+            return handle_.finished().outcome().share();
         }
 
     private:
-        bool cancel() noexcept override { return promise_->cancel(); }
+        bool cancel() noexcept override { return handle_.cancel(); }
 
-        Ref<detail::TaskPromise<T>> promise_;
+        TaskHandle handle_;
     };
 
     /// Waits for the task's end; cancelling the waiter cancels the task, as in asyncio.
     Awaiter operator co_await() const {
-        if (!promise_) {
+        if (!*this) {
             throw std::logic_error("an empty TaskHandle was awaited");
         }
-        return Awaiter(promise_);
+        return Awaiter(*this);
     }
 
 private:
     friend EventLoop;
-    explicit TaskHandle(detail::TaskPromise<T>& promise) noexcept : promise_(&promise) {}
+    explicit TaskHandle(detail::TaskPromise<T>& promise) noexcept : reference_(promise) {}
 
-    Ref<detail::TaskPromise<T>> promise_;
+    [[nodiscard]] detail::TaskPromise<T>* promise() const noexcept {
+        return static_cast<detail::TaskPromise<T>*>(reference_.task());
+    }
+    /// The promise of a task that is done; throws Cancelled if the loop was closed under it.
+    [[nodiscard]] detail::TaskPromise<T>& finished() const {
+        if (reference_.orphaned()) {
+            throw Cancelled();
+        }
+        promise()->mark_retrieved();
+        return *promise();
+    }
+
+    detail::TaskReference reference_;
 };
 
 }  // namespace sluice::inline v0_1

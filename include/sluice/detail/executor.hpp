@@ -25,8 +25,9 @@ public:
     void submit(Callback job);
     /// Refuses new jobs. Jobs that wait are still run.
     void shutdown() noexcept;
-    /// Called on some thread once shut down and the last job has ended.
-    void when_idle(Callback on_idle);
+    /// True if no job runs or waits. Else `on_idle` is called on some thread once shut down and the
+    /// last job has ended.
+    [[nodiscard]] bool when_idle(Callback on_idle);
 
 private:
     struct State;

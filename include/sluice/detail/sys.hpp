@@ -33,6 +33,9 @@ bool has_threads() noexcept;
 /// Runs `body` on a new detached thread. False if the system has none to give.
 bool start_thread(Callback&& body) noexcept;
 unsigned processor_count() noexcept;
+/// Calls `function` in every child that is forked from now on (pthread_atfork(3)). False if there
+/// is no memory for that.
+bool call_in_forked_child(void (*function)()) noexcept;
 
 // ---- sockets ----
 

@@ -21,6 +21,11 @@ using Duration = Clock::duration;
 
 namespace detail {
 
+/// `now + delay`, or the end of time: a delay of centuries must not wrap around.
+constexpr TimePoint time_after(TimePoint now, Duration delay) noexcept {
+    return delay < TimePoint::max() - now ? now + delay : TimePoint::max();
+}
+
 /// Something to run at a time. Embedded in its owner, which must not move while it is scheduled.
 class Timer {
 public:

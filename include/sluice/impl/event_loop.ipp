@@ -21,6 +21,12 @@ SLUICE_INLINE EventLoop*& running_loop() noexcept {
     return loop;
 }
 
+/// A forked child runs none of its parent's loops and handles none of its signals.
+SLUICE_INLINE void forget_parent() {
+    running_loop() = nullptr;
+    forget_signals();
+}
+
 SLUICE_INLINE std::unique_ptr<Poller> make_poller(Backend backend) {
     if (backend == Backend::automatic) {
         const char* variable = std::getenv("SLUICE_BACKEND");
@@ -47,7 +53,7 @@ SLUICE_INLINE void SleepAwaiter::arm(TaskRoot& root) {
         return;
     }
     core_ = &root.core();
-    core_->schedule(static_cast<Timer&>(*this), sys::now() + delay_);
+    core_->schedule(static_cast<Timer&>(*this), time_after(sys::now(), delay_));
 }
 
 SLUICE_INLINE bool SleepAwaiter::cancel() noexcept {
@@ -74,6 +80,8 @@ SLUICE_INLINE void SleepAwaiter::await_resume() {
 
 SLUICE_INLINE EventLoop::EventLoop(Backend backend)
     : state_(std::make_unique<State>(detail::make_poller(backend))) {
+    static const bool prepared_for_fork = detail::sys::call_in_forked_child(detail::forget_parent);
+    static_cast<void>(prepared_for_fork);
     const char* debug = std::getenv("SLUICE_DEBUG");
     set_debug(debug != nullptr && *debug != '\0');
 }
@@ -101,9 +109,7 @@ SLUICE_INLINE EventLoop* EventLoop::running() noexcept {
 
 SLUICE_INLINE void EventLoop::run_once(std::optional<Duration> timeout) {
     require_open("run_once");
-    if (state_->running) {
-        throw std::logic_error("This event loop is already running");
-    }
+    require_not_running();
     state_->running = true;
     state_->core.bind_to_this_thread();
     EventLoop* const outer = std::exchange(detail::running_loop(), this);
@@ -117,9 +123,7 @@ SLUICE_INLINE void EventLoop::run_once(std::optional<Duration> timeout) {
 
 SLUICE_INLINE void EventLoop::run_forever() {
     require_open("run_forever");
-    if (state_->running) {
-        throw std::logic_error("This event loop is already running");
-    }
+    require_not_running();
     if (running() != nullptr) {
         throw std::logic_error("Cannot run the event loop while another loop is running");
     }
@@ -199,6 +203,12 @@ SLUICE_INLINE void EventLoop::require_open(const char* method) const {
     }
 }
 
+SLUICE_INLINE void EventLoop::require_not_running() const {
+    if (state_->running) {
+        throw std::logic_error("This event loop is already running");
+    }
+}
+
 // ---- scheduling ----
 
 SLUICE_INLINE Handle EventLoop::call_soon(Callback callback, std::source_location where) {
@@ -221,9 +231,7 @@ SLUICE_INLINE void EventLoop::call_soon_threadsafe(Callback callback, std::sourc
 
 SLUICE_INLINE TimerHandle EventLoop::call_later(Duration delay, Callback callback,
                                                 std::source_location where) {
-    const TimePoint now = time();
-    // A delay of centuries must not wrap around.
-    const TimePoint when = delay < TimePoint::max() - now ? now + delay : TimePoint::max();
+    const TimePoint when = detail::time_after(time(), delay);
     return call_at(when, std::move(callback), where);
 }
 
@@ -383,13 +391,16 @@ SLUICE_INLINE Task<bool> EventLoop::shutdown_default_executor(std::optional<Dura
     Future<bool> ended = create_future<bool>();
     state_->executor.shutdown();
     auto job = std::make_unique<detail::ExecutorJob>([ended] { ended.try_set_result(true); });
-    state_->executor.when_idle([remote = state_->core.remote(), job = job.get()] {
+    const bool idle = state_->executor.when_idle([remote = state_->core.remote(), job = job.get()] {
         Callback finish([job] {
             const std::unique_ptr<detail::ExecutorJob> owner(job);
             job->finish();
         });
         remote->post(finish);
     });
+    if (idle) {
+        co_return true;
+    }
     state_->jobs.push_back(*job.release());
     TimerHandle timer;
     if (timeout) {

@@ -36,6 +36,13 @@ inline void note_signal(int signal_number) {
     errno = saved_errno;
 }
 
+SLUICE_INLINE void forget_signals() noexcept {
+    for (SignalSlot& slot : signal_slots) {
+        slot.wake_fd = Descriptor::none;
+        slot.pending = false;
+    }
+}
+
 SLUICE_INLINE SignalWatcher::SignalWatcher(LoopCore& core) : core_(core) {
     const Result<int> opened = sys::open_wake();
     if (!opened.ok()) {

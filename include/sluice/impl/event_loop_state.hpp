@@ -40,6 +40,9 @@ private:
     std::shared_ptr<Callback> writer_;
 };
 
+/// Ends the handling of every signal by this process's loops, without touching dispositions.
+void forget_signals() noexcept;
+
 /// Signals that this loop handles: a descriptor the signal handler writes to.
 class SignalWatcher final : public Watcher {
 public:

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
+#include <vector>
 
 namespace sluice::inline v0_1::detail {
 
@@ -21,7 +22,7 @@ struct Executor::State {
     unsigned threads = 0;
     unsigned idle_threads = 0;
     bool stopping = false;
-    Callback on_idle;
+    std::vector<Callback> on_idle;
 };
 
 SLUICE_INLINE Executor::Executor() : state_(std::make_shared<State>()) {}
@@ -76,13 +77,13 @@ SLUICE_INLINE void Executor::work(const std::shared_ptr<State>& state) {
         }
         lock.lock();
     }
-    Callback on_idle;
+    std::vector<Callback> on_idle;
     if (--state->threads == 0) {
-        on_idle = std::move(state->on_idle);
+        on_idle.swap(state->on_idle);
     }
     lock.unlock();
-    if (on_idle) {
-        on_idle();
+    for (Callback& callback : on_idle) {
+        callback();
     }
 }
 
@@ -92,15 +93,13 @@ SLUICE_INLINE void Executor::shutdown() noexcept {
     state_->changed.notify_all();
 }
 
-SLUICE_INLINE void Executor::when_idle(Callback on_idle) {
-    {
-        const std::lock_guard lock(state_->mutex);
-        if (state_->threads != 0) {
-            state_->on_idle = std::move(on_idle);
-            return;
-        }
+SLUICE_INLINE bool Executor::when_idle(Callback on_idle) {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->threads == 0) {
+        return true;
     }
-    on_idle();
+    state_->on_idle.push_back(std::move(on_idle));
+    return false;
 }
 
 }  // namespace sluice::inline v0_1::detail

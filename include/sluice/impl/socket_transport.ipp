@@ -315,6 +315,8 @@ SLUICE_INLINE void SocketTransport::end_with(std::error_code reason) noexcept {
 
 SLUICE_INLINE void SocketTransport::run_lost() noexcept {
     closing_ = true;
+    // An abort() inside connection_lost must find the end already on its way.
+    deferred_ = lost_pending;
     if (started_) {
         ++core_->counters.connections_lost;
         dispatch(*core_, site("protocol.connection_lost()"),

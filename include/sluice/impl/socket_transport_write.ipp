@@ -142,6 +142,9 @@ SLUICE_INLINE void SocketTransport::set_write_buffer_limits(std::optional<std::s
 
 SLUICE_INLINE void SocketTransport::set_write_buffer_cap(std::optional<std::size_t> bytes,
                                                          OverflowPolicy policy) {
+    if (!lost_) {
+        core_->check_thread("Transport::set_write_buffer_cap()");
+    }
     cap_set_ = bytes.has_value();
     write_cap_bytes_ = bytes.value_or(0);
     cap_policy_ = policy;

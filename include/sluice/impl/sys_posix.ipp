@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -175,6 +176,10 @@ SLUICE_INLINE bool has_threads() noexcept {
 SLUICE_INLINE unsigned processor_count() noexcept {
     const unsigned count = std::thread::hardware_concurrency();
     return count == 0 ? 1 : count;
+}
+
+SLUICE_INLINE bool call_in_forked_child(void (*function)()) noexcept {
+    return ::pthread_atfork(nullptr, nullptr, function) == 0;
 }
 
 // ---- sockets ----

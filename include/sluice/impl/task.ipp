@@ -9,12 +9,11 @@ namespace sluice::inline v0_1::detail {
 SLUICE_INLINE void TaskRoot::start(LoopCore& core, std::source_location where) noexcept {
     core_ = &core;
     where_ = where;
-    held_by_loop_ = Ref<TaskRoot>(this);
+    held_by_loop_ = true;
     core.schedule(*this);
 }
 
 SLUICE_INLINE void TaskRoot::on_ready_phase() noexcept {
-    const Ref<TaskRoot> self(this);
     const CallSite site{.name = "task", .where = where_};
     const CallbackScope scope(*core_, site);
     if (started_) {
@@ -54,7 +53,9 @@ SLUICE_INLINE void TaskRoot::finish() noexcept {
     }
     ListNode<TaskRoot>::unlink();
     completion_.complete();
-    held_by_loop_.reset();
+    held_by_loop_ = false;
+    // May destroy this: nothing after it, here and in the callers, touches a member.
+    destroy_if_unreferenced();
 }
 
 SLUICE_INLINE bool TaskRoot::cancel() noexcept {
@@ -95,18 +96,53 @@ SLUICE_INLINE void TaskRoot::throw_if_cancelled() {
 }
 
 SLUICE_INLINE void TaskRoot::destroy_unfinished() noexcept {
-    // The frame's destructors may drop what holds this task; the reference keeps the promise until
-    // the end.
-    const Ref<TaskRoot> self = std::move(held_by_loop_);
     Ready::unlink();
-    set_root_exception(make_cancelled());
+    held_by_loop_ = false;
     retrieved_ = true;
     completion_.complete();
+    destroy_frame();
 }
 
-SLUICE_INLINE void TaskRoot::unreferenced() noexcept {
-    report_unretrieved();
+SLUICE_INLINE void TaskRoot::destroy_if_unreferenced() noexcept {
+    if (references_.empty() && !held_by_loop_) {
+        report_unretrieved();
+        destroy_frame();
+    }
+}
+
+SLUICE_INLINE void TaskRoot::destroy_frame() noexcept {
+    while (!references_.empty()) {
+        TaskReference& reference = references_.pop_front();
+        reference.task_ = nullptr;
+        reference.orphaned_ = true;
+    }
     self_.destroy();
+}
+
+// ---- references ----
+
+SLUICE_INLINE TaskReference& TaskReference::operator=(const TaskReference& other) noexcept {
+    if (task_ != other.task_) {
+        TaskRoot* const task = other.task_;
+        drop();
+        refer_to(task);
+    }
+    orphaned_ = other.orphaned_;
+    return *this;
+}
+
+SLUICE_INLINE void TaskReference::refer_to(TaskRoot* task) noexcept {
+    task_ = task;
+    if (task != nullptr) {
+        task->references_.push_back(*this);
+    }
+}
+
+SLUICE_INLINE void TaskReference::drop() noexcept {
+    if (TaskRoot* const task = std::exchange(task_, nullptr)) {
+        unlink();
+        task->destroy_if_unreferenced();
+    }
 }
 
 SLUICE_INLINE void TaskRoot::report_unretrieved() noexcept {
