@@ -168,6 +168,7 @@ public:
     template <class T>
     T run_until_complete(Future<T> future) {
         run_until_done(future);
+        future.state_->mark_retrieved();
         return future.state_->outcome().share();
     }
     /// Runs one iteration: waits at most `timeout` (nothing: as long as it takes) for something to
@@ -188,7 +189,8 @@ public:
     /// How long a foreign loop may sleep; nothing: until pollable_fd() is readable.
     [[nodiscard]] std::optional<Duration> next_timeout() const noexcept;
 
-    // ---- scheduling; std::logic_error once the loop is closed ----
+    // ---- scheduling; std::logic_error once the loop is closed, std::invalid_argument for an empty
+    // callback ----
 
     /// Runs `callback` in the next iteration, in the order of the calls.
     Handle call_soon(Callback callback,
@@ -223,7 +225,7 @@ public:
     template <class T = void>
     [[nodiscard]] Future<T> create_future() {
         return Future<T>(
-            Ref<detail::FutureState<T>>(new detail::FutureState<T>(core(), owner_thread())));
+            Ref<detail::FutureState<T>>(new detail::FutureState<T>(core(), remote_queue())));
     }
 
     // ---- foreign descriptors; std::invalid_argument for negative ones, std::logic_error for one
@@ -424,7 +426,6 @@ private:
     void require_open(const char* method) const;
     void require_not_running() const;
     void adopt_task(detail::TaskRoot& task, std::source_location where) noexcept;
-    [[nodiscard]] const detail::OwnerThread* owner_thread() const noexcept;
     [[nodiscard]] const std::shared_ptr<detail::RemoteQueue>& remote_queue() const noexcept;
     [[nodiscard]] detail::RemoteSlot* hold_for_remote(Ref<RefCounted> object);
     void submit_job(Callback work, Callback on_done);

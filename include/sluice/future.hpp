@@ -2,6 +2,7 @@
 // its loop.
 #pragma once
 
+#include <sluice/remote_ref.hpp>
 #include <sluice/task.hpp>
 
 namespace sluice::inline v0_1 {
@@ -11,12 +12,19 @@ namespace detail {
 template <class T>
 class FutureState final : public RefCounted {
 public:
-    explicit FutureState(LoopCore& core, const OwnerThread* owner) noexcept
-        : RefCounted(owner), core_(core) {}
+    FutureState(LoopCore& core, std::shared_ptr<RemoteQueue> remote) noexcept
+        : RefCounted(nullptr), core_(core), remote_(std::move(remote)) {}
 
     [[nodiscard]] Completion& completion() noexcept { return completion_; }
     [[nodiscard]] Outcome<T>& outcome() noexcept { return outcome_; }
-    [[nodiscard]] LoopCore& core() noexcept { return core_; }
+    /// Throws std::logic_error if the loop is closed.
+    void add_done_callback(Callback callback) {
+        if (!is_open(*remote_)) {
+            throw std::logic_error("Future::add_done_callback(): Event loop is closed");
+        }
+        completion_.add_done_callback(core_, std::move(callback));
+    }
+    void mark_retrieved() noexcept { retrieved_ = true; }
 
     bool cancel() noexcept {
         if (completion_.done()) {
@@ -28,11 +36,18 @@ public:
     }
 
 private:
-    void unreferenced() noexcept override { delete this; }
+    void unreferenced() noexcept override {
+        if (!retrieved_ && outcome_.exception() && is_open(*remote_)) {
+            report_unretrieved(core_, "Future exception was never retrieved", outcome_.exception());
+        }
+        delete this;
+    }
 
-    LoopCore& core_;
+    LoopCore& core_;  // alive while the remote queue is open
+    std::shared_ptr<RemoteQueue> remote_;
     Outcome<T> outcome_;
     Completion completion_;
+    bool retrieved_ = false;
 };
 
 }  // namespace detail
@@ -104,14 +119,19 @@ public:
         if (!done()) {
             throw std::logic_error("Future::result() called before the result is set");
         }
+        state_->mark_retrieved();
         return std::as_const(state_->outcome()).get();
     }
     [[nodiscard]] std::exception_ptr exception() const noexcept {
-        return done() ? state_->outcome().exception() : nullptr;
+        if (!done()) {
+            return nullptr;
+        }
+        state_->mark_retrieved();
+        return state_->outcome().exception();
     }
     /// Runs `callback` from the loop once it is done.
     void add_done_callback(Callback callback) const {
-        state_->completion().add_done_callback(state_->core(), std::move(callback));
+        state_->add_done_callback(std::move(callback));
     }
     explicit operator bool() const noexcept { return static_cast<bool>(state_); }
 
@@ -125,6 +145,7 @@ public:
         }
         T await_resume() {
             this->resumed();
+            state_->mark_retrieved();
             return state_->outcome().share();
         }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace sluice::inline v0_1 {
 
@@ -22,7 +23,11 @@ class Port {
 public:
     Port() = default;
     template <std::integral Integer>
-    Port(Integer number) : number_(checked(static_cast<long long>(number))) {}
+    Port(Integer number) : number_(static_cast<std::uint16_t>(number)) {
+        if (!std::in_range<std::uint16_t>(number)) {
+            refuse(std::to_string(number));
+        }
+    }
     /// Digits are a number, anything else is a service name for the resolver; empty is 0.
     SLUICE_API Port(std::string_view text);
     Port(const char* text) : Port(std::string_view(text)) {}
@@ -34,7 +39,7 @@ public:
     [[nodiscard]] SLUICE_API std::string to_string() const;
 
 private:
-    static SLUICE_API std::uint16_t checked(long long number);
+    [[noreturn]] static SLUICE_API void refuse(const std::string& number);
 
     std::optional<std::uint16_t> number_ = std::uint16_t{0};
     std::string service_;

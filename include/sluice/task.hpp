@@ -40,6 +40,11 @@ protected:
     ~Suspension() = default;
 };
 
+/// Tells the exception handler of an exception that nobody asked for; not for Cancelled.
+SLUICE_API void report_unretrieved(LoopCore& core, const char* message,
+                                   const std::exception_ptr& exception,
+                                   std::source_location where = {}) noexcept;
+
 /// Refers to a running or finished task; knows when the loop was closed under it.
 class SLUICE_API TaskReference : public ListNode<TaskReference> {
 public:
@@ -78,8 +83,10 @@ public:
     void start(LoopCore& core, std::source_location where) noexcept;
     /// Asks the coroutine to end: Cancelled is thrown at its awaiting point. False if it is done.
     bool cancel() noexcept;
-    /// The loop is going away: destroys the suspended coroutine.
-    void destroy_unfinished() noexcept;
+    /// The loop is going away: destroys the coroutine if it is suspended, and forgets the loop.
+    void leave_loop() noexcept;
+    /// Throws std::logic_error if the loop is closed.
+    void add_done_callback(Callback callback);
     [[nodiscard]] std::source_location where() const noexcept { return where_; }
     [[nodiscard]] LoopCore& core() const noexcept { return *core_; }
     [[nodiscard]] Completion& completion() noexcept { return completion_; }
@@ -114,7 +121,6 @@ private:
     void destroy_frame() noexcept;
     void drive(std::coroutine_handle<> coroutine) noexcept;
     void finish() noexcept;
-    void report_unretrieved() noexcept;
 
     std::coroutine_handle<> self_;
     std::coroutine_handle<> suspended_;
@@ -362,7 +368,10 @@ public:
     }
     /// Runs `callback` from the loop once the task is done.
     void add_done_callback(Callback callback) {
-        promise()->completion().add_done_callback(promise()->core(), std::move(callback));
+        if (!*this || reference_.orphaned()) {
+            throw std::logic_error("TaskHandle::add_done_callback() called on an empty handle");
+        }
+        promise()->add_done_callback(std::move(callback));
     }
     /// False for a default-constructed handle.
     explicit operator bool() const noexcept {

@@ -236,6 +236,22 @@ TEST_P(Lifecycle, L13_destroying_the_loop_closes_descriptors_without_calling_any
     EXPECT_TRUE(kept->is_closing());
 }
 
+TEST_P(Lifecycle, L13_a_lost_transport_may_outlive_the_loop) {
+    open_quietly();
+    Ref<Transport> kept(&transport());
+    transport().close();
+    run_until_lost();
+    recorder().forget_transport();
+    pair().close_server();
+    destroy_loop();
+    for (int count = 0; count < 10; ++count) {
+        kept->write("dropped");
+    }
+    const Ref<Transport> copy = kept;
+    kept.reset();
+    EXPECT_TRUE(copy->get_extra_info(extra::peername));
+}
+
 TEST_P(Lifecycle, L14_an_idle_connection_counts_no_unsent_bytes_after_each_callback) {
     open_quietly();
     for (int round = 0; round < 10; ++round) {

@@ -45,7 +45,8 @@ protected:
     ~Retired() = default;
 };
 
-/// Registered with the loop until it is lost; the loop's destructor detaches what is left.
+/// Registered with the loop until it is destroyed: a lost transport that somebody keeps must not
+/// find a dead loop. Closing the loop detaches what is left.
 class Attached : public ListNode<Attached> {
 public:
     /// The loop goes away: let go of descriptors and of the loop, call nobody.

@@ -76,6 +76,16 @@ SLUICE_INLINE void SleepAwaiter::await_resume() {
 
 }  // namespace detail
 
+namespace detail {
+
+SLUICE_INLINE void check_callback(const Callback& callback, const char* method) {
+    if (!callback) {
+        throw std::invalid_argument(std::string(method) + "(): the callback is empty");
+    }
+}
+
+}  // namespace detail
+
 // ---- construction and running ----
 
 SLUICE_INLINE EventLoop::EventLoop(Backend backend)
@@ -93,10 +103,6 @@ SLUICE_INLINE EventLoop::~EventLoop() {
 
 SLUICE_INLINE detail::LoopCore& EventLoop::core() const noexcept {
     return state_->core;
-}
-
-SLUICE_INLINE const detail::OwnerThread* EventLoop::owner_thread() const noexcept {
-    return state_->core.owner();
 }
 
 SLUICE_INLINE const char* EventLoop::backend_name() const noexcept {
@@ -157,13 +163,13 @@ SLUICE_INLINE void EventLoop::close() {
     // Suspended coroutines go first, while what their destructors may call still works.
     while (!state_->tasks.empty()) {
         detail::TaskRoot& task = state_->tasks.pop_front();
-        if (get_debug()) {
+        if (get_debug() && !task.completion().done()) {
             call_exception_handler({.message = "Task was destroyed but it is pending",
                                     .exception = {},
                                     .error = {},
                                     .where = task.where()});
         }
-        task.destroy_unfinished();
+        task.leave_loop();
     }
     state_->closed = true;
     state_->signals.reset();
@@ -213,6 +219,7 @@ SLUICE_INLINE void EventLoop::require_not_running() const {
 
 SLUICE_INLINE Handle EventLoop::call_soon(Callback callback, std::source_location where) {
     require_open("call_soon");
+    detail::check_callback(callback, "call_soon");
     state_->core.check_thread("EventLoop::call_soon()");
     Ref<detail::ScheduledCallback> scheduled(
         new detail::ScheduledCallback(state_->core, std::move(callback), where));
@@ -221,6 +228,7 @@ SLUICE_INLINE Handle EventLoop::call_soon(Callback callback, std::source_locatio
 }
 
 SLUICE_INLINE void EventLoop::call_soon_threadsafe(Callback callback, std::source_location where) {
+    detail::check_callback(callback, "call_soon_threadsafe");
     if (running() == this) {
         // On the loop's own thread the order with call_soon() holds.
         call_soon(std::move(callback), where);
@@ -238,6 +246,7 @@ SLUICE_INLINE TimerHandle EventLoop::call_later(Duration delay, Callback callbac
 SLUICE_INLINE TimerHandle EventLoop::call_at(TimePoint when, Callback callback,
                                              std::source_location where) {
     require_open("call_at");
+    detail::check_callback(callback, "call_at");
     state_->core.check_thread("EventLoop::call_at()");
     Ref<detail::ScheduledCallback> scheduled(
         new detail::ScheduledCallback(state_->core, std::move(callback), where));
@@ -263,6 +272,10 @@ SLUICE_INLINE void detail::DescriptorCallbacks::set(Readiness direction,
     const std::error_code error = core_.watch(*this, fd_, wanted);
     if (error && callback != nullptr) {
         throw std::system_error(error, "cannot watch descriptor " + std::to_string(fd_));
+    }
+    if (error) {
+        // Its owner closed the descriptor too early: nothing is left to watch.
+        core_.unwatch(*this, fd_);
     }
     (direction == Readiness::readable ? reader_ : writer_) = std::move(callback);
 }
@@ -332,6 +345,7 @@ bool remove_callback(LoopCore& core, Descriptors& descriptors, int fd,
 
 SLUICE_INLINE void EventLoop::add_reader(int fd, Callback callback) {
     require_open("add_reader");
+    detail::check_callback(callback, "add_reader");
     detail::check_foreign(state_->core, fd, "add_reader");
     detail::set_callback(state_->core, state_->descriptors, fd, detail::Readiness::readable,
                          std::move(callback));
@@ -339,6 +353,7 @@ SLUICE_INLINE void EventLoop::add_reader(int fd, Callback callback) {
 
 SLUICE_INLINE void EventLoop::add_writer(int fd, Callback callback) {
     require_open("add_writer");
+    detail::check_callback(callback, "add_writer");
     detail::check_foreign(state_->core, fd, "add_writer");
     detail::set_callback(state_->core, state_->descriptors, fd, detail::Readiness::writable,
                          std::move(callback));

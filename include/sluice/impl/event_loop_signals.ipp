@@ -105,6 +105,7 @@ SLUICE_INLINE void SignalWatcher::on_ready(Readiness) noexcept {
 
 SLUICE_INLINE void EventLoop::add_signal_handler(int signal_number, Callback callback) {
     require_open("add_signal_handler");
+    detail::check_callback(callback, "add_signal_handler");
     if (signal_number < 1 || signal_number >= static_cast<int>(detail::signal_slots.size())) {
         throw std::invalid_argument("signal " + std::to_string(signal_number) + " does not exist");
     }

@@ -40,6 +40,9 @@ private:
     std::shared_ptr<Callback> writer_;
 };
 
+/// Throws std::invalid_argument, naming `method`, if there is nothing to call.
+void check_callback(const Callback& callback, const char* method);
+
 /// Ends the handling of every signal by this process's loops, without touching dispositions.
 void forget_signals() noexcept;
 

@@ -41,6 +41,8 @@ SLUICE_INLINE void ScheduledCallback::on_loop_closed() noexcept {
 SLUICE_INLINE void ScheduledCallback::run() noexcept {
     LoopCore& core = *std::exchange(core_, nullptr);
     const Ref<ScheduledCallback> self = std::move(held_by_loop_);
+    // From here on a handle may outlive the loop.
+    disown();
     // The closure may drop the handle, and its captures may be large: both go as soon as it has
     // run.
     Callback callback = std::move(callback_);

@@ -102,7 +102,9 @@ SLUICE_INLINE std::optional<Duration> LoopCore::next_timeout() const noexcept {
     if (timers_.empty()) {
         return std::nullopt;
     }
-    return std::max(Duration::zero(), timers_.earliest() - sys::now());
+    // Compared first: the difference to a deadline in the far past would overflow.
+    const TimePoint now = sys::now();
+    return timers_.earliest() <= now ? Duration::zero() : timers_.earliest() - now;
 }
 
 SLUICE_INLINE void LoopCore::run_ready_phase() noexcept {

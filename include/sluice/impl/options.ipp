@@ -8,12 +8,8 @@
 
 namespace sluice::inline v0_1 {
 
-SLUICE_INLINE std::uint16_t Port::checked(long long number) {
-    if (number < 0 || number > 65535) {
-        throw std::invalid_argument("port " + std::to_string(number) +
-                                    " is not between 0 and 65535");
-    }
-    return static_cast<std::uint16_t>(number);
+SLUICE_INLINE void Port::refuse(const std::string& number) {
+    throw std::invalid_argument("port " + number + " is not between 0 and 65535");
 }
 
 SLUICE_INLINE Port::Port(std::string_view text) {
@@ -31,9 +27,9 @@ SLUICE_INLINE Port::Port(std::string_view text) {
         number = std::min(number * 10 + (digit - '0'), 1'000'000LL);
     }
     if (number > 65535) {
-        throw std::invalid_argument("port " + std::string(text) + " is not between 0 and 65535");
+        refuse(std::string(text));
     }
-    number_ = checked(number);
+    number_ = static_cast<std::uint16_t>(number);
 }
 
 SLUICE_INLINE std::string Port::to_string() const {

@@ -173,7 +173,6 @@ SLUICE_INLINE void ServerImpl::finish_if_over() noexcept {
     for (const Future<void>& waiting : std::exchange(waiting_for_close_, {})) {
         waiting.try_set_result();
     }
-    Attached::unlink();
     held_by_loop_.reset();
 }
 

@@ -325,7 +325,6 @@ SLUICE_INLINE void SocketTransport::run_lost() noexcept {
     lost_ = true;
     close_descriptor();
     on_started_.reset();
-    Attached::unlink();
     leave_owner();
     self_.reset();
 }
@@ -344,6 +343,11 @@ SLUICE_INLINE void SocketTransport::leave_owner() noexcept {
 
 SLUICE_INLINE void SocketTransport::on_detach() noexcept {
     const Ref<SocketTransport> self = std::move(self_);
+    if (lost_) {
+        core_ = nullptr;
+        disown();
+        return;
+    }
     if (core_->debug() && !closing_) {
         core_->report({.message = "a transport was never closed: " + peer_.to_string(),
                        .exception = {},

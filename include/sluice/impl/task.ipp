@@ -39,6 +39,10 @@ SLUICE_INLINE void TaskRoot::drive(std::coroutine_handle<> coroutine) noexcept {
 }
 
 SLUICE_INLINE void TaskRoot::finish() noexcept {
+    if (cancel_pending_ && !root_exception()) {
+        // Cancelled after its last await: asyncio calls that cancelled too.
+        set_root_exception(make_cancelled());
+    }
     if (const std::exception_ptr& exception = root_exception()) {
         try {
             std::rethrow_exception(exception);
@@ -51,7 +55,6 @@ SLUICE_INLINE void TaskRoot::finish() noexcept {
             // Kept for whoever asks; reported when nobody has.
         }
     }
-    ListNode<TaskRoot>::unlink();
     completion_.complete();
     held_by_loop_ = false;
     // May destroy this: nothing after it, here and in the callers, touches a member.
@@ -95,7 +98,18 @@ SLUICE_INLINE void TaskRoot::throw_if_cancelled() {
     }
 }
 
-SLUICE_INLINE void TaskRoot::destroy_unfinished() noexcept {
+SLUICE_INLINE void TaskRoot::add_done_callback(Callback callback) {
+    if (core_ == nullptr) {
+        throw std::logic_error("TaskHandle::add_done_callback(): Event loop is closed");
+    }
+    completion_.add_done_callback(*core_, std::move(callback));
+}
+
+SLUICE_INLINE void TaskRoot::leave_loop() noexcept {
+    if (completion_.done()) {
+        core_ = nullptr;
+        return;
+    }
     Ready::unlink();
     held_by_loop_ = false;
     retrieved_ = true;
@@ -105,7 +119,10 @@ SLUICE_INLINE void TaskRoot::destroy_unfinished() noexcept {
 
 SLUICE_INLINE void TaskRoot::destroy_if_unreferenced() noexcept {
     if (references_.empty() && !held_by_loop_) {
-        report_unretrieved();
+        if (core_ != nullptr && !retrieved_ && root_exception()) {
+            report_unretrieved(*core_, "Task exception was never retrieved", root_exception(),
+                               where_);
+        }
         destroy_frame();
     }
 }
@@ -145,12 +162,11 @@ SLUICE_INLINE void TaskReference::drop() noexcept {
     }
 }
 
-SLUICE_INLINE void TaskRoot::report_unretrieved() noexcept {
-    if (core_ != nullptr && !retrieved_ && root_exception()) {
-        core_->report({.message = "Task exception was never retrieved",
-                       .exception = root_exception(),
-                       .error = {},
-                       .where = where_});
+SLUICE_INLINE void report_unretrieved(LoopCore& core, const char* message,
+                                      const std::exception_ptr& exception,
+                                      std::source_location where) noexcept {
+    if (!is_cancelled(exception)) {
+        core.report({.message = message, .exception = exception, .error = {}, .where = where});
     }
 }
 
