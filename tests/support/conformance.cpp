@@ -62,6 +62,12 @@ std::vector<ConformanceCase> conformance_cases() {
     return cases;
 }
 
+std::vector<ConformanceCase> conformance_cases(ProtocolKind only) {
+    std::vector<ConformanceCase> cases = conformance_cases();
+    std::erase_if(cases, [only](const ConformanceCase& each) { return each.protocol != only; });
+    return cases;
+}
+
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info) {
     return std::string(name_of(info.param.backend)) + "_" + name_of(info.param.transport) + "_" +
            (info.param.protocol == ProtocolKind::buffered ? "buffered" : "simple");
@@ -95,7 +101,7 @@ int fd_of(const Transport& transport) {
 }
 
 LoopTest::LoopTest(Backend backend)
-    : descriptors_before_(count_open_descriptors()), loop_(std::make_unique<EventLoop>(backend)) {
+    : descriptors_before_(open_descriptors()), loop_(std::make_unique<EventLoop>(backend)) {
     loop_->set_exception_handler([this](const ExceptionContext& context) {
         reports_.push_back({context.message, what_of(context.exception), context.error,
                             context.transport != nullptr, context.protocol != nullptr});
@@ -125,7 +131,7 @@ void LoopTest::TearDown() {
         ADD_FAILURE() << "unexpected report: " << report.message << ": " << report.what << " "
                       << report.error.message();
     }
-    EXPECT_EQ(count_open_descriptors(), descriptors_before_) << "descriptors leaked";
+    EXPECT_EQ(open_descriptors(), descriptors_before_) << "descriptors leaked";
 }
 
 bool LoopTest::run_until(const std::function<bool()>& done, std::source_location where) {
@@ -151,10 +157,20 @@ ConformanceTest::ConformanceTest()
       pair_(std::make_unique<TransportPair>(loop(), GetParam().transport, GetParam().protocol,
                                             *recorder_)) {}
 
+TransportPair& ConformanceTest::another(Recorder& recorder) {
+    others_.push_back(std::make_unique<TransportPair>(loop(), GetParam().transport,
+                                                      GetParam().protocol, recorder));
+    return *others_.back();
+}
+
+void ConformanceTest::open(TransportPair& pair, PairOptions options) {
+    pair.start(options);
+    ASSERT_TRUE(run_until([&pair] { return pair.ready() || pair.failure(); }));
+    ASSERT_EQ(what_of(pair.failure()), "");
+}
+
 void ConformanceTest::open(PairOptions options) {
-    pair_->start(options);
-    ASSERT_TRUE(run_until([this] { return pair_->ready() || pair_->failure(); }));
-    ASSERT_EQ(what_of(pair_->failure()), "");
+    open(*pair_, options);
 }
 
 void ConformanceTest::open_quietly(PairOptions options) {
@@ -217,6 +233,7 @@ std::size_t ConformanceTest::plug() {
 }
 
 void ConformanceTest::release_resources() {
+    others_.clear();
     pair_.reset();
 }
 

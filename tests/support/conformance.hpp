@@ -31,6 +31,8 @@ struct ConformanceCase {
 
 /// Every column that exists in this build: the one place where a backend or transport is added.
 std::vector<ConformanceCase> conformance_cases();
+/// The columns of one protocol kind, for behaviour that only this kind has.
+std::vector<ConformanceCase> conformance_cases(ProtocolKind only);
 /// "epoll_tcp_buffered"; for INSTANTIATE_TEST_SUITE_P.
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info);
 void PrintTo(const ConformanceCase& value, std::ostream* out);
@@ -78,7 +80,7 @@ protected:
     virtual void release_resources() {}
 
 private:
-    std::size_t descriptors_before_;
+    std::vector<int> descriptors_before_;
     std::vector<std::unique_ptr<Recorder>> recorders_;
     std::vector<Report> reports_;
     std::unique_ptr<EventLoop> loop_;
@@ -94,6 +96,11 @@ protected:
     void open(PairOptions options = {});
     /// The same, forgetting the trace so far.
     void open_quietly(PairOptions options = {});
+
+    /// One more connection on the same loop, not started yet; lives as long as the test.
+    TransportPair& another(Recorder& recorder);
+    /// Starts one and waits until it is ready.
+    void open(TransportPair& pair, PairOptions options);
 
     [[nodiscard]] bool buffered() const { return GetParam().protocol == ProtocolKind::buffered; }
     [[nodiscard]] Recorder& recorder() noexcept { return *recorder_; }
@@ -121,6 +128,7 @@ protected:
 private:
     Recorder* recorder_;
     std::unique_ptr<TransportPair> pair_;
+    std::vector<std::unique_ptr<TransportPair>> others_;
 };
 
 /// `byte_count` bytes in which every misplaced, missing or doubled one shows.

@@ -2,12 +2,10 @@
 // transports.
 #include "support/peer.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
-#include <iterator>
 #include <stdexcept>
 #include <system_error>
 
@@ -153,7 +151,10 @@ void Peer::receive_at_most(std::size_t byte_count) {
 }
 
 void Peer::shutdown_write() {
-    checked(::shutdown(fd_, SHUT_WR), "shutdown");
+    // ENOTCONN: the other end has reset the connection, which leaves nothing to finish.
+    if (::shutdown(fd_, SHUT_WR) < 0 && errno != ENOTCONN) {
+        throw std::system_error(errno, std::system_category(), "shutdown");
+    }
 }
 
 void Peer::reset() {
@@ -219,6 +220,10 @@ bool wait_for_hang_up(int fd) {
     return poll_for(fd, POLLRDHUP);
 }
 
+bool wait_for_error(int fd) {
+    return poll_for(fd, 0);
+}
+
 bool wait_readable(int fd) {
     return poll_for(fd, POLLIN);
 }
@@ -245,9 +250,15 @@ bool has_close_on_exec(int fd) {
     return (checked(::fcntl(fd, F_GETFD), "fcntl") & FD_CLOEXEC) != 0;
 }
 
-std::size_t count_open_descriptors() {
-    const std::filesystem::directory_iterator entries("/proc/self/fd");
-    return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+std::vector<int> open_descriptors() {
+    std::vector<int> descriptors;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        descriptors.push_back(std::stoi(entry.path().filename().string()));
+    }
+    std::sort(descriptors.begin(), descriptors.end());
+    // The directory itself was open during the walk.
+    std::erase_if(descriptors, [](int fd) { return !descriptor_is_open(fd); });
+    return descriptors;
 }
 
 bool descriptor_is_open(int fd) {

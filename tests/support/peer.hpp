@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace sluice::test {
 
@@ -55,7 +56,7 @@ public:
     /// errno of the read that failed, e.g. ECONNRESET; 0 if none did.
     [[nodiscard]] int error() const noexcept { return error_; }
 
-    /// FIN.
+    /// FIN; nothing on a connection that was reset.
     void shutdown_write();
     /// RST: close() with SO_LINGER 0 (socket(7)).
     void reset();
@@ -97,14 +98,16 @@ std::pair<Peer, Peer> connected_peers(SocketBuffers connecting = {}, SocketBuffe
 [[nodiscard]] bool wait_for_arrival(int fd, std::size_t byte_count);
 /// Waits until the kernel has seen the peer's FIN or RST (poll(2): POLLRDHUP, POLLHUP, POLLERR).
 [[nodiscard]] bool wait_for_hang_up(int fd);
+/// Waits until the kernel holds an error for `fd` or both directions are over (POLLERR, POLLHUP).
+[[nodiscard]] bool wait_for_error(int fd);
 /// Waits until `fd` is readable.
 [[nodiscard]] bool wait_readable(int fd);
 /// The socket's buffers may hold this much (SO_SNDBUF, SO_RCVBUF).
 void set_buffers(int fd, SocketBuffers buffers);
 [[nodiscard]] int socket_option(int fd, int level, int name);
 [[nodiscard]] bool has_close_on_exec(int fd);
-/// Open descriptors of this process.
-[[nodiscard]] std::size_t count_open_descriptors();
+/// The open descriptors of this process, in ascending order.
+[[nodiscard]] std::vector<int> open_descriptors();
 [[nodiscard]] bool descriptor_is_open(int fd);
 
 }  // namespace sluice::test

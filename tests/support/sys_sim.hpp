@@ -6,11 +6,11 @@
 // know the library above the seam.
 #pragma once
 
-#include "support/sys_sim_random.hpp"
-
 #include <sluice/address.hpp>
 #include <sluice/bytes.hpp>
 #include <sluice/detail/timer_heap.hpp>
+
+#include "support/sys_sim_random.hpp"
 
 #include <cstdint>
 #include <cstdio>
@@ -55,21 +55,21 @@ const char* to_string(SimCall call) noexcept;
 /// How often the kernel misbehaves, in thousandths of the calls concerned. Everything here is
 /// something a real one may do.
 struct SimFaults {
-    unsigned short_read = 0;         // recv gives less than is there
-    unsigned short_write = 0;        // send takes less than there is room for
-    unsigned spurious_block = 0;     // recv, send, accept: "would block" although ready
-    unsigned interrupt = 0;          // a signal: epoll_wait ends early, connect goes on by itself
-    unsigned stream_error = 0;       // the connection breaks: ECONNRESET, ETIMEDOUT, EPIPE ...
-    unsigned accept_shortage = 0;    // EMFILE, ENFILE, ENOBUFS, ENOMEM
-    unsigned accept_aborted = 0;     // ECONNABORTED, EPROTO: that pending connection is gone
-    unsigned open_shortage = 0;      // socket(): EMFILE, ENFILE, ENOBUFS, ENOMEM
-    unsigned epoll_shortage = 0;     // epoll_ctl: ENOMEM, ENOSPC
-    unsigned reorder = 0;            // a batch comes in another order
-    unsigned partial_batch = 0;      // a batch is not all that is ready
-    unsigned delay = 0;              // what is sent becomes visible later
-    unsigned slow_connect = 0;       // connect is in progress for a while
-    Duration delay_most{};           // of `delay` and `slow_connect`
-    unsigned resolver_failure = 0;   // EAI_AGAIN
+    unsigned short_read = 0;        // recv gives less than is there
+    unsigned short_write = 0;       // send takes less than there is room for
+    unsigned spurious_block = 0;    // recv, send, accept: "would block" although ready
+    unsigned interrupt = 0;         // a signal: epoll_wait ends early, connect goes on by itself
+    unsigned stream_error = 0;      // the connection breaks: ECONNRESET, ETIMEDOUT, EPIPE ...
+    unsigned accept_shortage = 0;   // EMFILE, ENFILE, ENOBUFS, ENOMEM
+    unsigned accept_aborted = 0;    // ECONNABORTED, EPROTO: that pending connection is gone
+    unsigned open_shortage = 0;     // socket(): EMFILE, ENFILE, ENOBUFS, ENOMEM
+    unsigned epoll_shortage = 0;    // epoll_ctl: ENOMEM, ENOSPC
+    unsigned reorder = 0;           // a batch comes in another order
+    unsigned partial_batch = 0;     // a batch is not all that is ready
+    unsigned delay = 0;             // what is sent becomes visible later
+    unsigned slow_connect = 0;      // connect is in progress for a while
+    Duration delay_most{};          // of `delay` and `slow_connect`
+    unsigned resolver_failure = 0;  // EAI_AGAIN
     std::uint64_t most = ~std::uint64_t{0};  // after so many faults the kernel behaves
 };
 
@@ -106,6 +106,9 @@ public:
 private:
     SimEndpoint* endpoint_ = nullptr;
 };
+
+/// True while the simulated system works: what it allocates is not the library's.
+bool in_sim_kernel() noexcept;
 
 struct SimMachine;
 

@@ -8,8 +8,12 @@ namespace sluice::test {
 
 namespace {
 
-// Enough that the loopback moves whole segments, little enough that a backlog costs no megabytes.
-constexpr int small_buffer_bytes = 32 * 1024;
+// The peer's buffer is much smaller than a third of ours: whatever window it opens late, because of
+// delayed acknowledgements or a probe, does not make our socket writable again (the kernel says so
+// only once a third of the send buffer is free). A full kernel therefore stays full until the peer
+// reads.
+constexpr int small_receive_bytes = 8 * 1024;
+constexpr int small_send_bytes = 64 * 1024;
 
 // The coroutines are written with every awaited value and argument in a named local: GCC 12
 // destroys temporaries of awaited expressions twice.
@@ -24,8 +28,7 @@ Task<void> connect_to(EventLoop& loop, std::uint16_t port, Recorder& recorder) {
 }
 
 template <class P>
-Task<void> adopt_socket(EventLoop& loop, int fd, bool accepted, Recorder& recorder) {
-    Descriptor socket(fd);
+Task<void> adopt_socket(EventLoop& loop, Descriptor socket, bool accepted, Recorder& recorder) {
     auto adopting = accepted ? loop.connect_accepted_socket<P>(std::move(socket), &recorder)
                              : loop.create_connection<P>(std::move(socket), &recorder);
     const Connection<P> connection = co_await adopting;
@@ -73,12 +76,20 @@ SocketBuffers TransportPair::peer_buffers() const {
     if (!options_.small_buffers) {
         return {};
     }
-    return {small_buffer_bytes, small_buffer_bytes};
+    return {std::nullopt, small_receive_bytes};
 }
 
 void TransportPair::start(PairOptions options) {
     options_ = options;
-    switch (options.via) {
+    switch (transport_kind_) {
+        case TransportKind::tcp:
+            start_tcp();
+            break;
+    }
+}
+
+void TransportPair::start_tcp() {
+    switch (options_.via) {
         case Via::connect:
             return start_connecting();
         case Via::adopt:
@@ -104,13 +115,13 @@ void TransportPair::start_connecting() {
 void TransportPair::start_adopting(bool accepted) {
     auto [ours, theirs] = connected_peers({}, peer_buffers());
     peer_ = std::move(theirs);
-    const int fd = ours.release();
+    Descriptor socket(ours.release());
     if (protocol_kind_ == ProtocolKind::buffered) {
         making_ = loop_.create_task(
-            adopt_socket<RecordingBufferedProtocol>(loop_, fd, accepted, recorder_));
+            adopt_socket<RecordingBufferedProtocol>(loop_, std::move(socket), accepted, recorder_));
     } else {
-        making_ =
-            loop_.create_task(adopt_socket<RecordingProtocol>(loop_, fd, accepted, recorder_));
+        making_ = loop_.create_task(
+            adopt_socket<RecordingProtocol>(loop_, std::move(socket), accepted, recorder_));
     }
 }
 
@@ -140,7 +151,7 @@ bool TransportPair::ready() {
 void TransportPair::shrink_our_buffer() {
     const int fd = transport().get_extra_info(extra::socket).fd();
     if (fd >= 0) {
-        set_buffers(fd, SocketBuffers{small_buffer_bytes, std::nullopt});
+        set_buffers(fd, SocketBuffers{small_send_bytes, std::nullopt});
     }
     shrunk_ = true;
 }

@@ -50,7 +50,7 @@ public:
     /// it has to be accepted.
     void start(PairOptions options = {});
     /// True once connection_made was called, create_* has returned and the peer exists.
-    [[nodiscard]] bool ready();
+    bool ready();
     /// What create_* threw, or null.
     [[nodiscard]] std::exception_ptr failure() const;
 
@@ -62,6 +62,7 @@ public:
     void close_server();
 
 private:
+    void start_tcp();
     void start_connecting();
     void start_adopting(bool accepted);
     void start_serving();

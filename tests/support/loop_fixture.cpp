@@ -1,0 +1,266 @@
+// Plain POSIX behind BackendTest. See loop_fixture.hpp.
+#include "support/loop_fixture.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Of the sanitizer's run-time library; null unless that is linked.
+extern "C" __attribute__((weak)) void __ubsan_handle_dynamic_type_cache_miss(void*, void*, void*);
+
+namespace sluice::test {
+
+namespace {
+
+constexpr int patience_ms = 10'000;
+constexpr unsigned child_seconds = 20;
+
+int checked(int result, const char* call) {
+    if (result < 0) {
+        throw std::system_error(errno, std::system_category(), call);
+    }
+    return result;
+}
+
+struct RawAddress {
+    sockaddr_storage storage{};
+    socklen_t length = 0;
+
+    sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+RawAddress raw_address(const std::string& ip, std::uint16_t port) {
+    RawAddress raw;
+    if (ip.find(':') == std::string::npos) {
+        auto& address = reinterpret_cast<sockaddr_in&>(raw.storage);
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        checked(::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) - 1, "inet_pton");
+        raw.length = sizeof address;
+    } else {
+        auto& address = reinterpret_cast<sockaddr_in6&>(raw.storage);
+        address.sin6_family = AF_INET6;
+        address.sin6_port = htons(port);
+        checked(::inet_pton(AF_INET6, ip.c_str(), &address.sin6_addr) - 1, "inet_pton");
+        raw.length = sizeof address;
+    }
+    return raw;
+}
+
+Family family_of(const std::string& ip) {
+    return ip.find(':') == std::string::npos ? Family::ipv4 : Family::ipv6;
+}
+
+// Starts connecting; true if the handshake is over within `milliseconds`.
+bool connects(const Peer& socket, const std::string& ip, std::uint16_t port, int milliseconds) {
+    start_connecting(socket, ip, port);
+    pollfd entry{socket.fd(), POLLOUT, 0};
+    if (checked(::poll(&entry, 1, milliseconds), "poll") == 0) {
+        return false;
+    }
+    if (const int error = socket_option(socket.fd(), SOL_SOCKET, SO_ERROR)) {
+        throw std::system_error(error, std::system_category(), "connect");
+    }
+    return true;
+}
+
+}  // namespace
+
+std::vector<Backend> backends() {
+    return {Backend::epoll};
+}
+
+std::string backend_case_name(const testing::TestParamInfo<Backend>& info) {
+    switch (info.param) {
+        case Backend::automatic:
+            return "automatic";
+        case Backend::epoll:
+            return "epoll";
+    }
+    return "unknown";
+}
+
+// ---- servers ----
+
+std::function<std::unique_ptr<StreamProtocol>()> BackendTest::recording_factory() {
+    return [this]() -> std::unique_ptr<StreamProtocol> {
+        Recorder& recorder = make_recorder();
+        connections_.push_back(&recorder);
+        return make_recording_protocol(ProtocolKind::simple, recorder);
+    };
+}
+
+Ref<Server> BackendTest::serve(ServerOptions options, std::string host) {
+    return run(loop().create_server(recording_factory(), std::move(host), 0, options));
+}
+
+bool BackendTest::wait_for_connections(std::size_t count) {
+    return run_until([this, count] {
+        return std::count_if(connections_.begin(), connections_.end(), [](const Recorder* each) {
+                   return each->made();
+               }) == static_cast<std::ptrdiff_t>(count);
+    });
+}
+
+void BackendTest::shut_down(Ref<Server> server) {
+    server->close();
+    server->abort_clients();
+    run(server->wait_closed());
+}
+
+std::uint16_t port_of(const Ref<Server>& server) {
+    return server->sockets().at(0).local_address().port();
+}
+
+// ---- raw sockets ----
+
+Peer unconnected_socket(Family family) {
+    return Peer(checked(::socket(family == Family::ipv6 ? AF_INET6 : AF_INET,
+                                 SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+                        "socket"));
+}
+
+Peer bound_socket(const std::string& ip, std::uint16_t port, std::optional<int> backlog) {
+    Peer socket = unconnected_socket(family_of(ip));
+    if (family_of(ip) == Family::ipv6) {
+        const int on = 1;
+        checked(::setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), "V6ONLY");
+    }
+    RawAddress raw = raw_address(ip, port);
+    checked(::bind(socket.fd(), raw.get(), raw.length), "bind");
+    if (backlog) {
+        checked(::listen(socket.fd(), *backlog), "listen");
+    }
+    return socket;
+}
+
+Peer connect_to(const std::string& ip, std::uint16_t port) {
+    Peer socket = unconnected_socket(family_of(ip));
+    if (!connects(socket, ip, port, patience_ms)) {
+        throw std::runtime_error("connect_to: no answer from " + ip);
+    }
+    return socket;
+}
+
+void start_connecting(const Peer& socket, const std::string& ip, std::uint16_t port) {
+    RawAddress raw = raw_address(ip, port);
+    if (::connect(socket.fd(), raw.get(), raw.length) < 0 && errno != EINPROGRESS) {
+        throw std::system_error(errno, std::system_category(), "connect");
+    }
+}
+
+SocketAddress address_of(int fd) {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof storage;
+    checked(::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length), "getsockname");
+    char text[INET6_ADDRSTRLEN] = {};
+    if (storage.ss_family == AF_INET) {
+        const auto& address = reinterpret_cast<const sockaddr_in&>(storage);
+        ::inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+        return SocketAddress::parse(text, ntohs(address.sin_port)).value();
+    }
+    const auto& address = reinterpret_cast<const sockaddr_in6&>(storage);
+    ::inet_ntop(AF_INET6, &address.sin6_addr, text, sizeof text);
+    return SocketAddress::parse(text, ntohs(address.sin6_port)).value();
+}
+
+bool has_ipv6() {
+    try {
+        const Peer probe = bound_socket("::1");
+        return true;
+    } catch (const std::system_error&) {
+        return false;
+    }
+}
+
+ClosedPort::ClosedPort(const std::string& ip) : holder_(bound_socket(ip)) {}
+
+std::uint16_t ClosedPort::port() const {
+    return address_of(holder_.fd()).port();
+}
+
+BlackHole::BlackHole(const std::string& ip) : listener_(bound_socket(ip, 0, 0)) {
+    // A backlog of 0 still queues one connection (listen(2), Linux). How many more it is does not
+    // matter: the first one that stays unanswered shows that the queue is full. On the loopback the
+    // handshake is over when connect(2) returns, so a short wait is a sure sign.
+    constexpr int sign_ms = 50;
+    constexpr int attempts = 16;
+    for (int i = 0; i < attempts; ++i) {
+        waiting_.push_back(unconnected_socket(family_of(ip)));
+        if (!connects(waiting_.back(), ip, port(), sign_ms)) {
+            return;
+        }
+    }
+    throw std::runtime_error("BlackHole: the listener's queue does not fill up");
+}
+
+std::uint16_t BlackHole::port() const {
+    return address_of(listener_.fd()).port();
+}
+
+// ---- the process ----
+
+bool descriptors_can_run_out() noexcept {
+    return &__ubsan_handle_dynamic_type_cache_miss == nullptr;
+}
+
+DescriptorLimit::DescriptorLimit(std::size_t spare) {
+    rlimit limit{};
+    checked(::getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+    before_ = limit.rlim_cur;
+    // The limit is on the highest number (getrlimit(2)): it goes before the first gap too many.
+    const std::vector<int> open = open_descriptors();
+    std::size_t gaps = 0;
+    int end = 0;
+    for (std::size_t i = 0;; ++end) {
+        if (i < open.size() && open[i] == end) {
+            ++i;
+        } else if (gaps++ == spare) {
+            break;
+        }
+    }
+    // Whatever is open above stays open; only new numbers are limited.
+    limit.rlim_cur = static_cast<rlim_t>(end);
+    checked(::setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
+}
+
+DescriptorLimit::~DescriptorLimit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = before_;
+        EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+    }
+}
+
+bool in_forked_child(const std::function<bool()>& body) {
+    const pid_t child = checked(::fork(), "fork");
+    if (child == 0) {
+        // A child that hangs ends by itself.
+        ::alarm(child_seconds);
+        bool good = false;
+        try {
+            good = body();
+        } catch (const std::exception& error) {
+            ::dprintf(STDERR_FILENO, "in the forked child: %s\n", error.what());
+        }
+        ::_exit(good ? 0 : 1);
+    }
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) {
+            throw std::system_error(errno, std::system_category(), "waitpid");
+        }
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace sluice::test
