@@ -167,6 +167,7 @@ int main(int argc, char** argv) try {
         others.back()->run_until_complete(listen(*others.back(), arguments, address.port()));
     }
     std::vector<std::jthread> threads;
+    threads.reserve(others.size());
     for (const auto& other : others) {
         threads.emplace_back([loop_of_thread = other.get()] { loop_of_thread->run_forever(); });
     }

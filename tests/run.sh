@@ -27,7 +27,7 @@ header-only|600|all|tests and examples on sluice::header_only
 shared|600|all|tests of the public API and examples on the shared library
 package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
 format|60|all|clang-format over every source file
-tidy|900|all|clang-tidy over every source file
+tidy|900|all|clang-tidy over the library, the examples and the benchmarks
 coverage|900|never|line coverage by gcov; only when asked for by name
 TABLE
 }
@@ -81,8 +81,8 @@ stage_tidy() {
     step "configure clang"
     cmake --preset clang
     # Headers are read where a source file includes them.
-    step "tidy $(source_files | grep -c '\.cpp$') source files"
-    run-clang-tidy-19 -quiet -p build/clang -j "$jobs" "^$root/(src|examples|tests|bench)/"
+    step "tidy the library, the examples and the benchmarks"
+    run-clang-tidy-19 -quiet -p build/clang -j "$jobs" "^$root/(src|examples|bench)/"
 }
 
 stage_coverage() {
