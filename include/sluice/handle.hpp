@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/callback.hpp>
+#include <sluice/config.hpp>
 #include <sluice/detail/ready.hpp>
 #include <sluice/detail/timer_heap.hpp>
 #include <sluice/ref.hpp>
@@ -15,7 +16,7 @@ namespace detail {
 class LoopCore;
 
 /// A user's closure waiting to run, soon or at a time. The loop holds one reference while it waits.
-class ScheduledCallback final : public RefCounted, public Ready, public Timer {
+class SLUICE_API ScheduledCallback final : public RefCounted, public Ready, public Timer {
 public:
     ScheduledCallback(LoopCore& core, Callback callback, std::source_location where) noexcept;
     ~ScheduledCallback() override = default;

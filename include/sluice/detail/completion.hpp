@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/callback.hpp>
+#include <sluice/config.hpp>
 #include <sluice/detail/intrusive_list.hpp>
 #include <sluice/detail/ready.hpp>
 
@@ -23,7 +24,7 @@ protected:
     ~Waiter() = default;
 };
 
-class Completion {
+class SLUICE_API Completion {
 public:
     Completion() noexcept = default;
     ~Completion();

@@ -76,9 +76,9 @@ private:
 };
 
 /// True if `exception` is a Cancelled.
-bool is_cancelled(const std::exception_ptr& exception) noexcept;
+SLUICE_API bool is_cancelled(const std::exception_ptr& exception) noexcept;
 /// A Cancelled, as an exception_ptr.
-std::exception_ptr make_cancelled() noexcept;
+SLUICE_API std::exception_ptr make_cancelled() noexcept;
 
 }  // namespace sluice::inline v0_1::detail
 
