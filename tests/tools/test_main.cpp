@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace {
 
@@ -23,10 +25,23 @@ void raise_descriptor_limit() {
     }
 }
 
+/// CTest may start a program without standard input. A test's socket would then get number 0, which
+/// makes a limit on numbers (RLIMIT_NOFILE) mean something else than the test thinks.
+void open_standard_descriptors() {
+    int fd = 0;
+    do {
+        fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        ::close(fd);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     ::testing::InitGoogleMock(&argc, argv);
+    open_standard_descriptors();
     raise_descriptor_limit();
     return RUN_ALL_TESTS();
 }
