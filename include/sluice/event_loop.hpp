@@ -51,7 +51,7 @@ public:
 /// Thrown by create_connection with all_errors: every failed attempt, in order.
 class SLUICE_API ConnectErrors : public AddressError {
 public:
-    ConnectErrors(std::vector<AddressError> errors, std::string host);
+    ConnectErrors(std::vector<AddressError> errors, const std::string& host);
     ~ConnectErrors() override;
     [[nodiscard]] const std::vector<AddressError>& errors() const noexcept { return errors_; }
 

@@ -15,7 +15,8 @@
 
 namespace sluice::inline v0_1 {
 
-SLUICE_INLINE ConnectErrors::ConnectErrors(std::vector<AddressError> errors, std::string host)
+SLUICE_INLINE ConnectErrors::ConnectErrors(std::vector<AddressError> errors,
+                                           const std::string& host)
     : AddressError(Error::all_attempts_failed, "create_connection to " + host + " failed", host),
       errors_(std::move(errors)) {}
 
@@ -116,6 +117,7 @@ SLUICE_INLINE AddressError error_of_attempt(const AttemptFailure& failure) {
 [[noreturn]] SLUICE_INLINE void throw_failures(const std::vector<AttemptFailure>& failures,
                                                const std::string& host, bool all_errors) {
     std::vector<AddressError> errors;
+    errors.reserve(failures.size());
     for (const AttemptFailure& failure : failures) {
         errors.push_back(error_of_attempt(failure));
     }
@@ -126,7 +128,7 @@ SLUICE_INLINE AddressError error_of_attempt(const AttemptFailure& failure) {
         return std::string_view(error.what()) == errors.front().what();
     });
     if (all_same) {
-        throw errors.front();
+        throw AddressError(errors.front());
     }
     std::string summary = "Multiple exceptions: ";
     for (const AddressError& error : errors) {
@@ -411,7 +413,7 @@ SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory facto
         }
     }
     return detail::serve_by_name(*this, std::move(factory), std::move(hosts), std::move(port),
-                                 std::move(options));
+                                 options);
 }
 
 SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory factory,
@@ -422,8 +424,7 @@ SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory facto
     if (const std::error_code error = detail::sys::set_nonblocking(listening.get())) {
         throw std::system_error(error, "create_server(): cannot make the socket non-blocking");
     }
-    return detail::serve_adopted(*this, std::move(factory), std::move(listening),
-                                 std::move(options));
+    return detail::serve_adopted(*this, std::move(factory), std::move(listening), options);
 }
 
 }  // namespace sluice::inline v0_1
