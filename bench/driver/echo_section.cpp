@@ -26,8 +26,12 @@ struct Contestant {
     std::unique_ptr<EchoLoad> load;
 };
 
-// Each connection costs us one descriptor for every server; the rest is for files and listeners.
+// Each connection costs us one descriptor, and its server one; the rest is for files and listeners.
 constexpr std::size_t spare_descriptors = 200;
+
+bool fits(const Run& run, std::size_t connections) {
+    return connections + spare_descriptors <= run.machine.descriptor_limit;
+}
 
 std::vector<Cell> echo_cells(const Options& options) {
     std::vector<Cell> cells;
@@ -68,12 +72,12 @@ std::string name_of(const Cell& cell) {
                        cell.shape.depth, cell.threads > 1 ? ", 2 loops" : "");
 }
 
-void measure_slice(Contestant& contestant, std::chrono::nanoseconds time) {
+void measure_slice(Contestant& contestant, EchoLoad& load, std::chrono::nanoseconds time) {
     // The neighbours in the round have emptied caches and congestion windows.
-    contestant.load->run_for(std::max<std::chrono::nanoseconds>(time / 10, 5ms));
+    load.run_for(std::max<std::chrono::nanoseconds>(time / 10, 5ms));
     contestant.process->wait_until_asleep();
     const auto cpu_before = contestant.process->cpu_time();
-    const EchoCount count = contestant.load->run_for(time);
+    const EchoCount count = load.run_for(time);
     contestant.process->wait_until_asleep();
     const std::chrono::duration<double> cpu = contestant.process->cpu_time() - cpu_before;
     const std::chrono::duration<double> wall = count.wall;
@@ -83,22 +87,34 @@ void measure_slice(Contestant& contestant, std::chrono::nanoseconds time) {
     contestant.result.server_busy.push_back(cpu.count() / wall.count());
 }
 
+std::unique_ptr<EchoLoad> connected_load(const Run& run, const Cell& cell,
+                                         const Contestant& contestant) {
+    auto load = std::make_unique<EchoLoad>(contestant.process->port(), cell.shape);
+    // Interpreters, allocators and socket buffers settle within the first messages.
+    load->run_for(std::max<std::chrono::nanoseconds>(run.options.slice / 3, 20ms));
+    return load;
+}
+
 void measure_cell(Run& run, const Cell& cell, std::vector<Contestant>& contestants) {
     const std::string name = name_of(cell);
+    // Where the connections to all servers together are more than we may have, they are made anew for each slice: the
+    // servers still take turns in every round.
+    const bool all_at_once = fits(run, cell.shape.connections * contestants.size());
     for (Contestant& contestant : contestants) {
         attempt(contestant.result, [&] {
             run.progress.begin(name + ", starting " + contestant.result.server);
             contestant.process = std::make_unique<ServerProcess>(
                 contestant.server->command_for({.threads = cell.threads, .sink = false}),
                 cores_for(run.machine, cell.threads));
-            contestant.load = std::make_unique<EchoLoad>(contestant.process->port(), cell.shape);
-            // Interpreters, allocators and socket buffers settle within the first messages.
-            contestant.load->run_for(
-                std::max<std::chrono::nanoseconds>(run.options.slice / 3, 20ms));
+            if (all_at_once) {
+                contestant.load = connected_load(run, cell, contestant);
+            }
         });
     }
-    run_rounds(contestants, run.options.rounds, run.progress, name,
-               [&](Contestant& contestant) { measure_slice(contestant, run.options.slice); });
+    run_rounds(contestants, run.options.rounds, run.progress, name, [&](Contestant& contestant) {
+        const auto alone = all_at_once ? nullptr : connected_load(run, cell, contestant);
+        measure_slice(contestant, all_at_once ? *contestant.load : *alone, run.options.slice);
+    });
     for (Contestant& contestant : contestants) {
         contestant.load.reset();
         contestant.process.reset();
@@ -142,8 +158,7 @@ void measure_cells(Run& run, const std::vector<Cell>& cells, bool timed, bool co
             contestant.result.server = server.name;
             contestant.result.shape = cell.shape;
             contestant.result.threads = cell.threads;
-            if (cell.shape.connections * run.servers.size() + spare_descriptors >
-                run.machine.descriptor_limit) {
+            if (!fits(run, cell.shape.connections)) {
                 contestant.result.failure = fmt::format(
                     "needs more than the {} descriptors allowed", run.machine.descriptor_limit);
             }

@@ -339,5 +339,29 @@ class MultiLoopServer(unittest.TestCase):
             self.assertEqual(server.error_text(), "")
 
 
+class Counters(unittest.TestCase):
+    def test_tells_on_a_signal_what_loop_server_and_connections_have_done(self):
+        with example("counters", HOST, 0) as server:
+            port = server.listening_port()
+            with connect(port) as one, connect(port) as other:
+                one.sendall(pattern(6, 1000))
+                self.assertEqual(receive_exactly(one, 1000), pattern(6, 1000))
+                # An answer for the second one shows that it is accepted, too.
+                other.sendall(b"x")
+                self.assertEqual(receive_exactly(other, 1), b"x")
+                server.send_signal(signal.SIGUSR1)
+                self.assertRegex(
+                    server.line(),
+                    r"^loop: [1-9]\d* iterations, 0 timers, [1-9]\d* receives, [1-9]\d* sends, longest stretch \d+.s$",
+                )
+                self.assertEqual(server.line(), "server: 2 accepted, 0 refused, 2 open")
+                expected = {
+                    "{}:{}: {} bytes in, {} bytes out, 0 unsent".format(*connection.getsockname(), count, count)
+                    for connection, count in ((one, 1000), (other, 1))
+                }
+                self.assertEqual({server.line(), server.line()}, expected)
+            server.end()
+
+
 if __name__ == "__main__":
     unittest.main()
