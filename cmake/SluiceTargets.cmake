@@ -15,7 +15,8 @@ function(sluice_warnings target)
     endif()
 endfunction()
 
-# What every flavour of the library needs of its users: the headers, C++20, threads.
+# What every flavour of the library needs of its users: the headers, C++20, threads, OpenSSL. Our public headers see
+# nothing of OpenSSL, but a static library and the header-only one need it at the link.
 function(sluice_usage target scope)
     target_compile_features(${target} ${scope} cxx_std_20)
     target_include_directories(
@@ -24,7 +25,7 @@ function(sluice_usage target scope)
         "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
         "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
     )
-    target_link_libraries(${target} ${scope} Threads::Threads)
+    target_link_libraries(${target} ${scope} OpenSSL::SSL Threads::Threads)
 endfunction()
 
 # The compiled library from the given files of src/.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and measuring Sluice needs. The one place that knows package names.
 #
-#   cmake/setup.sh [set...]      sets: build tests sanitizers bench; default: build
+#   cmake/setup.sh [set...]      sets: build tests sanitizers bench docs; default: build
 #
 # A machine that has everything is left alone at once and without the network. A Debian-like machine gets the
 # missing packages by apt. Any other machine is told exactly what to install, and the script fails; once that is done,
@@ -24,8 +24,10 @@ build|libssl-dev|OpenSSL 3.0 or newer, headers and libraries
 build|ccache|ccache
 build|python3|Python 3.9 or newer
 tests|binutils|nm and readelf
+tests|curl|curl
 tests|git|git
 tests|netcat-openbsd|the OpenBSD nc
+tests|openssl|the openssl command
 tests|python3|Python 3.9 or newer
 tests|socat|socat
 tests|strace|strace
@@ -42,6 +44,8 @@ bench|libevent-dev|libevent 2.1, headers and library
 bench|python3-uvloop|uvloop for the system's Python
 bench|librsvg2-bin|rsvg-convert, draws the charts as PNG
 bench|fonts-dejavu-core|the font of the charts
+docs|doxygen|Doxygen 1.9.4 or newer
+docs|doxygen-awesome-css|the style of the API reference; Doxygen has one of its own
 TABLE
 }
 

@@ -2,5 +2,6 @@
 #include <sluice/impl/event_loop.ipp>
 #include <sluice/impl/event_loop_network.ipp>
 #include <sluice/impl/event_loop_signals.ipp>
+#include <sluice/impl/event_loop_tls.ipp>
 #include <sluice/impl/server.ipp>
 #include <sluice/impl/server_base.ipp>

@@ -4,3 +4,5 @@
 #include <sluice/impl/executor.ipp>
 #include <sluice/impl/socket_transport.ipp>
 #include <sluice/impl/socket_transport_write.ipp>
+#include <sluice/impl/stream_transport.ipp>
+#include <sluice/impl/stream_transport_write.ipp>

@@ -9,6 +9,8 @@
 # Missing packages are installed first (cmake/setup.sh). Each stage builds in build/<preset> and logs to
 # build/logs/<stage>.log; a failed stage does not stop the next. At the end stands one table with a line per stage, and
 # after it the line "N passed, N failed". SLUICE_JOBS sets the number of parallel jobs (default: all cores).
+# With --all the release stage simulates 100000 seeds instead of 10000; SLUICE_SIMULATION_SEEDS sets another number
+# (tests/simulate.sh runs the simulation alone).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,6 +29,7 @@ header-only|600|all|tests and examples on sluice::header_only
 shared|600|all|tests of the public API and examples on the shared library
 package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
 format|60|all|clang-format over every source file
+docs|120|all|the API reference; a public name without a description fails
 tidy|900|all|clang-tidy over the library, the examples and the benchmarks
 coverage|900|never|line coverage by gcov; only when asked for by name
 TABLE
@@ -85,6 +88,13 @@ stage_tidy() {
     run-clang-tidy-19 -quiet -p build/clang -j "$jobs" "^$root/(src|examples|bench)/"
 }
 
+stage_docs() {
+    step "configure release"
+    cmake --preset release
+    step "API reference"
+    cmake --build --preset release --target docs
+}
+
 stage_coverage() {
     build coverage
     run_tests coverage
@@ -111,8 +121,11 @@ run_stage_here() {
     if symbolizer=$(command -v llvm-symbolizer-19); then
         export ASAN_SYMBOLIZER_PATH=$symbolizer TSAN_SYMBOLIZER_PATH=$symbolizer UBSAN_SYMBOLIZER_PATH=$symbolizer
     fi
+    if [ "$1" != release ]; then
+        unset SLUICE_SIMULATION_SEEDS
+    fi
     case $1 in
-    package | format | tidy | coverage) "stage_$1" ;;
+    package | format | docs | tidy | coverage) "stage_$1" ;;
     *) stage_build_and_test "$1" ;;
     esac
 }
@@ -244,9 +257,12 @@ main() {
 
     local sets=(build tests)
     if [ ${#wanted[@]} -gt 0 ] || [ "$all" -eq 1 ]; then
-        sets+=(sanitizers)
+        sets+=(sanitizers docs)
     fi
     if [ ${#wanted[@]} -eq 0 ]; then
+        if [ "$all" -eq 1 ]; then
+            export SLUICE_SIMULATION_SEEDS=${SLUICE_SIMULATION_SEEDS:-100000}
+        fi
         mapfile -t wanted < <(stages | awk -F '|' -v all="$all" '$3 == "" || (all && $3 == "all") { print $1 }')
     fi
     "$root/cmake/setup.sh" "${sets[@]}"

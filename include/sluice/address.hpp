@@ -13,8 +13,10 @@
 
 namespace sluice::inline v0_1 {
 
+/// What kind of address; `unspecified` is none, or any where one is asked for.
 enum class Family : std::uint8_t { unspecified, ipv4, ipv6, unix_domain };
 
+/// An address of a socket: IPv4, IPv6 or a Unix path, or none. A value: copying it costs no allocation.
 class SocketAddress {
 public:
     /// No address; `family()` is unspecified. Also what getpeername gives for a peer that is
@@ -36,11 +38,15 @@ public:
     SLUICE_API static std::optional<SocketAddress> parse(std::string_view ip,
                                                          std::uint16_t port) noexcept;
 
+    /// The kind of address.
     [[nodiscard]] Family family() const noexcept { return family_; }
+    /// False for no address.
     explicit operator bool() const noexcept { return family_ != Family::unspecified; }
     /// The port; 0 for Unix addresses.
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    /// The zone of an IPv6 address as the system numbers it; 0 for none.
     [[nodiscard]] std::uint32_t scope_id() const noexcept { return scope_id_; }
+    /// The flow label of an IPv6 address (RFC 6437); 0 for none.
     [[nodiscard]] std::uint32_t flow_info() const noexcept { return flow_info_; }
     /// The 4 or 16 bytes of an IP address, in network order; empty for others.
     [[nodiscard]] SLUICE_API std::span<const std::uint8_t> ip_bytes() const noexcept;

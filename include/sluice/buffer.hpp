@@ -16,6 +16,7 @@
 
 namespace sluice::inline v0_1 {
 
+/// Immutable bytes and what keeps them alive.
 class Buffer {
 public:
     /// No bytes.
@@ -37,13 +38,18 @@ public:
         : bytes_(bytes), owner_(std::move(owner)) {}
 
     /// A Buffer with a copy of `bytes`.
+    ///@{
     static Buffer copy(Bytes bytes) {
         return Buffer(std::vector<std::byte>(bytes.begin(), bytes.end()));
     }
     static Buffer copy(std::string_view text) { return copy(as_bytes(text)); }
+    ///@}
 
+    /// The bytes; valid while any copy of the Buffer exists.
     [[nodiscard]] Bytes bytes() const noexcept { return bytes_; }
+    /// Their number.
     [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+    /// True if there are none.
     [[nodiscard]] bool empty() const noexcept { return bytes_.empty(); }
 
     /// The part from `offset` (clamped to the size) of at most `count` bytes; shares the owner,

@@ -13,11 +13,14 @@
 
 namespace sluice::inline v0_1 {
 
+/// A nullary callable, owned. Empty by default; moving leaves the source empty.
 class Callback {
 public:
     Callback() noexcept = default;
+    /// Nothing to call.
     Callback(std::nullptr_t) noexcept {}
 
+    /// Stores `function`: in place up to 40 bytes if moving it cannot throw, else allocated.
     template <class F>
         requires(!std::same_as<std::remove_cvref_t<F>, Callback> &&
                  std::invocable<std::decay_t<F>&>)
@@ -32,6 +35,8 @@ public:
         }
     }
 
+    ///@{
+    /// Takes over what `other` has.
     Callback(Callback&& other) noexcept { take(other); }
     Callback& operator=(Callback&& other) noexcept {
         if (this != &other) {
@@ -40,6 +45,7 @@ public:
         }
         return *this;
     }
+    ///@}
     Callback(const Callback&) = delete;
     Callback& operator=(const Callback&) = delete;
     ~Callback() { reset(); }
@@ -47,8 +53,10 @@ public:
     /// Calls the stored function; there must be one.
     void operator()() { operations_->call(storage_); }
 
+    /// True if there is something to call.
     explicit operator bool() const noexcept { return operations_ != nullptr; }
 
+    /// Destroys the stored function, if any.
     void reset() noexcept {
         if (const Operations* operations = std::exchange(operations_, nullptr)) {
             operations->destroy(storage_);

@@ -13,13 +13,13 @@ namespace sluice::inline v0_1 {
 
 /// EventLoop::counters().
 struct LoopCounters {
-    std::uint64_t iterations = 0;
-    std::uint64_t readiness_events = 0;  ///< Descriptors found ready.
-    std::uint64_t timers_fired = 0;
-    std::uint64_t receive_calls = 0;  ///< System calls that asked for bytes.
-    std::uint64_t send_calls = 0;     ///< System calls that offered bytes.
-    std::uint64_t bytes_received = 0;
-    std::uint64_t bytes_sent = 0;
+    std::uint64_t iterations = 0;           ///< Runs of the loop's four phases.
+    std::uint64_t readiness_events = 0;     ///< Descriptors found ready.
+    std::uint64_t timers_fired = 0;         ///< Callbacks of call_later() and ends of sleep().
+    std::uint64_t receive_calls = 0;        ///< System calls that asked for bytes.
+    std::uint64_t send_calls = 0;           ///< System calls that offered bytes.
+    std::uint64_t bytes_received = 0;       ///< By all transports.
+    std::uint64_t bytes_sent = 0;           ///< Taken by the kernel from all transports.
     std::uint64_t connections_made = 0;     ///< connection_made callbacks.
     std::uint64_t connections_lost = 0;     ///< connection_lost callbacks.
     std::uint64_t exceptions_reported = 0;  ///< Calls of the exception handler.
@@ -35,7 +35,7 @@ struct ServerCounters {
 
 /// get_extra_info(extra::counters) of a transport.
 struct TransportCounters {
-    std::uint64_t bytes_received = 0;
+    std::uint64_t bytes_received = 0;  ///< Handed to the protocol.
     std::uint64_t bytes_sent = 0;  ///< Taken by the kernel; get_write_buffer_size() is what waits.
 };
 

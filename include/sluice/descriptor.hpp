@@ -12,11 +12,14 @@ namespace sluice::inline v0_1 {
 /// exactly once and never by the caller.
 class Descriptor {
 public:
+    /// The number that stands for no descriptor.
     static constexpr int none = -1;
 
     Descriptor() noexcept = default;
     /// Takes `fd` over.
     explicit Descriptor(int fd) noexcept : fd_(fd) {}
+    ///@{
+    /// Takes over what `other` owns.
     Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
     Descriptor& operator=(Descriptor&& other) noexcept {
         if (this != &other) {
@@ -25,9 +28,12 @@ public:
         }
         return *this;
     }
+    ///@}
     ~Descriptor() { reset(); }
 
+    /// The descriptor, still owned; `none` if there is none.
     [[nodiscard]] int get() const noexcept { return fd_; }
+    /// True if it owns one.
     explicit operator bool() const noexcept { return fd_ != none; }
     /// Gives the ownership back to the caller.
     [[nodiscard]] int release() noexcept { return std::exchange(fd_, none); }

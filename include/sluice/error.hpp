@@ -11,6 +11,7 @@
 
 namespace sluice::inline v0_1 {
 
+/// What no errno says; compares with std::error_code.
 enum class Error {
     callback_failed =
         1,         // A read callback threw; the exception itself went to the exception handler.
@@ -23,6 +24,12 @@ enum class Error {
     all_attempts_failed,        // Several addresses were tried and each failed in its own way.
     server_closed,              // The server is closed.
     cancelled,                  // The operation was cancelled.
+    tls_handshake_failed,       // The TLS handshake failed; TlsFailure says why.
+    tls_certificate_rejected,   // We do not trust the peer's certificate; TlsFailure says why.
+    tls_protocol_error,         // The peer broke the TLS protocol, or sent a fatal alert.
+    tls_truncated,              // The stream ended without close_notify: somebody may have cut it.
+    tls_handshake_timeout,      // The handshake did not end in time.
+    tls_shutdown_timeout,       // The peer did not answer close_notify in time.
 };
 
 /// The category named "sluice".
@@ -36,6 +43,7 @@ inline std::error_code make_error_code(Error error) noexcept {
 /// address and says why; the code is that of the underlying failure.
 class SLUICE_API AddressError : public std::system_error {
 public:
+    /// `what` is the whole message, `address` what was tried.
     AddressError(std::error_code code, const std::string& what, std::string address);
     ~AddressError() override;
 
@@ -52,6 +60,7 @@ class SLUICE_API StopLoop : public std::exception {
 public:
     StopLoop() noexcept = default;
     ~StopLoop() override;
+    /// A fixed text.
     [[nodiscard]] const char* what() const noexcept override;
 };
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <sluice/callback.hpp>
+#include <sluice/connection.hpp>
 #include <sluice/counters.hpp>
 #include <sluice/descriptor.hpp>
 #include <sluice/detail/connection_owner.hpp>
@@ -17,6 +18,7 @@
 #include <sluice/protocol.hpp>
 #include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
+#include <sluice/sleep.hpp>
 #include <sluice/task.hpp>
 #include <sluice/transport.hpp>
 
@@ -31,108 +33,20 @@
 
 namespace sluice::inline v0_1 {
 
+/// How a loop waits for the system.
 enum class Backend : std::uint8_t {
     automatic,  ///< $SLUICE_BACKEND if set, else the best one here.
     epoll,
 };
 
-/// What create_connection gives: the transport, and the protocol, which lives as long as the
-/// transport does, at most until the loop is closed.
-template <class P>
-class Connection {
-public:
-    Connection(Ref<Transport> made_transport, P* made_protocol) noexcept
-        : transport(std::move(made_transport)), protocol(made_protocol) {}
-
-    Ref<Transport> transport;
-    P* protocol;
-};
-
-/// Thrown by create_connection with all_errors: every failed attempt, in order.
-class SLUICE_API ConnectErrors : public AddressError {
-public:
-    ConnectErrors(std::vector<AddressError> errors, const std::string& host);
-    ~ConnectErrors() override;
-    [[nodiscard]] const std::vector<AddressError>& errors() const noexcept { return errors_; }
-
-private:
-    std::vector<AddressError> errors_;
-};
-
 /// The names getnameinfo found.
 struct HostAndService {
-    std::string host;
-    std::string service;
+    std::string host;     ///< A name or a literal address.
+    std::string service;  ///< A name or digits.
 };
 
-namespace detail {
-
-struct MadeConnection {
-    Ref<Transport> transport;
-    StreamProtocol* protocol = nullptr;
-};
-
-/// Callables that make a protocol.
-template <class F>
-concept FactoryOf =
-    std::invocable<F&> &&
-    std::is_convertible_v<std::invoke_result_t<F&>, std::unique_ptr<StreamProtocol>>;
-
-template <class F>
-using ProtocolOf = typename std::invoke_result_t<F&>::element_type;
-
-/// A factory that builds P from copies of `arguments`, for as many connections as come.
-template <class P, class... Arguments>
-ConnectionFactory factory_of(Arguments&&... arguments) {
-    return [stored = std::tuple<std::decay_t<Arguments>...>(
-                std::forward<Arguments>(arguments)...)]() -> std::unique_ptr<StreamProtocol> {
-        return std::apply([](const auto&... values) { return std::make_unique<P>(values...); },
-                          stored);
-    };
-}
-
-template <class P>
-Task<Connection<P>> as_connection(Task<MadeConnection> connecting) {
-    MadeConnection made = co_await connecting;
-    Connection<P> connection(std::move(made.transport), static_cast<P*>(made.protocol));
-    co_return connection;
-}
-
-class SLUICE_API SleepAwaiter final : public LeafAwaiter, private Timer {
-public:
-    explicit SleepAwaiter(Duration delay) noexcept : delay_(delay) {}
-    ~SleepAwaiter();
-    bool await_ready() const noexcept { return false; }
-    template <TaskLike Promise>
-    void await_suspend(std::coroutine_handle<Promise> coroutine) {
-        suspend(coroutine);
-        arm(coroutine.promise().root());
-    }
-    void await_resume();
-
-private:
-    void arm(TaskRoot& root);
-    bool cancel() noexcept override;
-    void on_timer() noexcept override { resume_soon(); }
-
-    Duration delay_;
-    LoopCore* core_ = nullptr;
-    bool cancelled_ = false;
-};
-
-}  // namespace detail
-
-/// Suspends the awaiting task for at least `delay`; zero or less lets everything else that is ready
-/// run once. asyncio.sleep.
-template <class Rep, class Period>
-detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> delay) noexcept {
-    // What does not fit the loop's nanoseconds means for ever, not at once.
-    const std::chrono::duration<double> seconds = delay;
-    const bool fits = seconds < std::chrono::duration<double>(Duration::max());
-    return detail::SleepAwaiter(fits ? std::chrono::duration_cast<Duration>(delay)
-                                     : Duration::max());
-}
-
+/// Schedules callbacks, runs tasks, connects and serves. To be used on one thread at a time, except
+/// call_soon_threadsafe().
 class SLUICE_API EventLoop {
 public:
     /// Throws std::system_error when the system has no descriptors to give, std::invalid_argument
@@ -160,11 +74,13 @@ public:
         require_not_running();
         return run_until_complete(create_task(std::move(task), where));
     }
+    /// The same for a task that runs already.
     template <class T>
     T run_until_complete(TaskHandle<T> handle) {
         run_until_done(handle);
         return handle.finished().outcome().share();
     }
+    /// The same for a future.
     template <class T>
     T run_until_complete(Future<T> future) {
         run_until_done(future);
@@ -181,7 +97,9 @@ public:
     /// Closes every server and connection without calling anybody, destroys what waits. Idempotent.
     /// Throws std::logic_error inside the running loop.
     void close();
+    /// True inside run_forever(), run_until_complete() and run_once().
     [[nodiscard]] bool is_running() const noexcept;
+    /// True once close() has run.
     [[nodiscard]] bool is_closed() const noexcept;
     /// Readable when run_once() has something to do, next_timeout() apart. -1 where the backend has
     /// none.
@@ -203,6 +121,7 @@ public:
     /// calls.
     TimerHandle call_later(Duration delay, Callback callback,
                            std::source_location where = std::source_location::current());
+    /// The same with a time on the loop's clock.
     TimerHandle call_at(TimePoint when, Callback callback,
                         std::source_location where = std::source_location::current());
     /// The loop's clock, monotonic.
@@ -222,6 +141,7 @@ public:
         adopt_task(promise, where);
         return handle;
     }
+    /// A future that is not done. Throws std::bad_alloc only.
     template <class T = void>
     [[nodiscard]] Future<T> create_future() {
         return Future<T>(
@@ -235,9 +155,11 @@ public:
     /// descriptor stays yours: remove it before closing it. Throws std::system_error if the system
     /// refuses.
     void add_reader(int fd, Callback callback);
+    /// The same for writing.
     void add_writer(int fd, Callback callback);
     /// True if there was one. On a closed loop false.
     bool remove_reader(int fd) noexcept;
+    /// The same for writing.
     bool remove_writer(int fd) noexcept;
 
     // ---- signals; main thread only (std::logic_error otherwise) ----
@@ -306,25 +228,74 @@ public:
     template <std::derived_from<StreamProtocol> P, class... Arguments>
     Task<Connection<P>> create_connection(Descriptor connected, Arguments... arguments) {
         return detail::as_connection<P>(adopt(detail::factory_of<P>(std::move(arguments)...),
-                                              std::move(connected), "create_connection"));
+                                              std::move(connected), {}, "create_connection"));
     }
+    /// The same with a factory.
     template <detail::FactoryOf F>
     Task<Connection<detail::ProtocolOf<F>>> create_connection(F factory, Descriptor connected) {
         return detail::as_connection<detail::ProtocolOf<F>>(
-            adopt(std::move(factory), std::move(connected), "create_connection"));
+            adopt(std::move(factory), std::move(connected), {}, "create_connection"));
+    }
+    /// The same with options, of which only those about TLS count: there is no host to connect to,
+    /// so TLS needs server_hostname.
+    template <std::derived_from<StreamProtocol> P, class... Arguments>
+    Task<Connection<P>> create_connection(Descriptor connected, ConnectOptions options,
+                                          Arguments... arguments) {
+        return detail::as_connection<P>(adopt(detail::factory_of<P>(std::move(arguments)...),
+                                              std::move(connected), options.tls_parameters(),
+                                              "create_connection"));
+    }
+    /// The same with a factory.
+    template <detail::FactoryOf F>
+    Task<Connection<detail::ProtocolOf<F>>> create_connection(F factory, Descriptor connected,
+                                                              ConnectOptions options) {
+        return detail::as_connection<detail::ProtocolOf<F>>(
+            adopt(std::move(factory), std::move(connected), options.tls_parameters(),
+                  "create_connection"));
     }
     /// Over a socket that somebody else accepted, taken over.
     template <std::derived_from<StreamProtocol> P, class... Arguments>
     Task<Connection<P>> connect_accepted_socket(Descriptor accepted, Arguments... arguments) {
         return detail::as_connection<P>(adopt(detail::factory_of<P>(std::move(arguments)...),
-                                              std::move(accepted), "connect_accepted_socket"));
+                                              std::move(accepted), {}, "connect_accepted_socket"));
     }
+    /// The same with a factory.
     template <detail::FactoryOf F>
     Task<Connection<detail::ProtocolOf<F>>> connect_accepted_socket(F factory,
                                                                     Descriptor accepted) {
         return detail::as_connection<detail::ProtocolOf<F>>(
-            adopt(std::move(factory), std::move(accepted), "connect_accepted_socket"));
+            adopt(std::move(factory), std::move(accepted), {}, "connect_accepted_socket"));
     }
+    /// The same with TLS.
+    template <std::derived_from<StreamProtocol> P, class... Arguments>
+    Task<Connection<P>> connect_accepted_socket(Descriptor accepted, AcceptOptions options,
+                                                Arguments... arguments) {
+        return detail::as_connection<P>(adopt(detail::factory_of<P>(std::move(arguments)...),
+                                              std::move(accepted), options.tls_parameters(),
+                                              "connect_accepted_socket"));
+    }
+    /// The same with a factory.
+    template <detail::FactoryOf F>
+    Task<Connection<detail::ProtocolOf<F>>> connect_accepted_socket(F factory, Descriptor accepted,
+                                                                    AcceptOptions options) {
+        return detail::as_connection<detail::ProtocolOf<F>>(
+            adopt(std::move(factory), std::move(accepted), options.tls_parameters(),
+                  "connect_accepted_socket"));
+    }
+
+    /// Upgrades `transport`, plain or TLS, to TLS in the role of `context`. What was written before
+    /// goes out first; bytes that have arrived and not been delivered go to the TLS engine, never
+    /// to the protocol. Reading stops at this call. When awaited, gives the transport to use from
+    /// then on; its protocol is that of the old one and is not told connection_made again. Writing
+    /// to the old one is a std::logic_error where it is one of ours.
+    ///
+    /// Throws std::invalid_argument or std::logic_error at once for a transport that is null,
+    /// closing or upgraded already, and for unusable arguments. When awaited, TlsError if the
+    /// handshake fails, Cancelled if the task is cancelled; then the connection is closed and the
+    /// protocol is told connection_lost.
+    /// https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.start_tls
+    Task<Ref<Transport>> start_tls(Ref<Transport> transport, TlsContext context,
+                                   StartTlsOptions options = StartTlsOptions());
 
     /// Listens on `host` (empty: every interface, both families) and serves each connection with a
     /// P built from copies of `arguments`. Several addresses give several sockets; port 0 lets the
@@ -355,17 +326,19 @@ public:
         return serve(detail::factory_of<P>(std::move(arguments)...), std::move(listening),
                      std::move(options));
     }
-    /// The same three with a factory, called for each connection.
+    /// The same with a factory, called for each connection.
     template <detail::FactoryOf F>
     Task<Ref<Server>> create_server(F factory, std::string host, Port port,
                                     ServerOptions options = ServerOptions()) {
         return serve(std::move(factory), one(std::move(host)), std::move(port), std::move(options));
     }
+    /// The same with a factory.
     template <detail::FactoryOf F>
     Task<Ref<Server>> create_server(F factory, std::vector<std::string> hosts, Port port,
                                     ServerOptions options = ServerOptions()) {
         return serve(std::move(factory), std::move(hosts), std::move(port), std::move(options));
     }
+    /// The same with a factory.
     template <detail::FactoryOf F>
     Task<Ref<Server>> create_server(F factory, Descriptor listening,
                                     ServerOptions options = ServerOptions()) {
@@ -378,13 +351,17 @@ public:
     /// default, which writes a line to standard error. If the handler throws, the default one is
     /// used.
     void set_exception_handler(std::function<void(const ExceptionContext&)> handler);
+    /// Calls the handler as the loop would: for exceptions that end in code of yours.
     void call_exception_handler(const ExceptionContext& context) noexcept;
 
     /// Checks threads, reports callbacks that take longer than slow_callback_duration() and what is
     /// left unclosed. Starts on if $SLUICE_DEBUG is set and not empty.
     void set_debug(bool on) noexcept;
+    /// True in debug mode.
     [[nodiscard]] bool get_debug() const noexcept;
+    /// From how long on debug mode reports a callback; 100 ms by default.
     void set_slow_callback_duration(Duration duration) noexcept;
+    /// What was set.
     [[nodiscard]] Duration slow_callback_duration() const noexcept;
 
     /// What the loop has done so far.
@@ -432,7 +409,7 @@ private:
     Task<detail::MadeConnection> connect(detail::ConnectionFactory factory, std::string host,
                                          Port port, ConnectOptions options);
     Task<detail::MadeConnection> adopt(detail::ConnectionFactory factory, Descriptor socket,
-                                       const char* method);
+                                       detail::TlsParameters tls, const char* method);
     Task<Ref<Server>> serve(detail::ConnectionFactory factory, std::vector<std::string> hosts,
                             Port port, ServerOptions options);
     Task<Ref<Server>> serve(detail::ConnectionFactory factory, Descriptor listening,
@@ -480,5 +457,6 @@ auto EventLoop::run_in_executor(F function) -> Future<std::invoke_result_t<F&>> 
 #include <sluice/impl/event_loop.ipp>
 #include <sluice/impl/event_loop_network.ipp>
 #include <sluice/impl/event_loop_signals.ipp>
+#include <sluice/impl/event_loop_tls.ipp>
 #include <sluice/impl/server.ipp>
 #endif

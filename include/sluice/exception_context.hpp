@@ -15,12 +15,12 @@ class Transport;
 
 /// Pointers are valid during the handler's call only.
 struct ExceptionContext {
-    std::string message;           ///< What failed, e.g. "protocol.data_received() failed".
-    std::exception_ptr exception;  ///< What was thrown, if anything was.
-    std::error_code error;         ///< What the system said, if that is the reason.
-    Transport* transport = nullptr;
-    BaseProtocol* protocol = nullptr;
-    std::source_location where{};  ///< Where the callback was scheduled, if known.
+    std::string message;               ///< What failed, e.g. "protocol.data_received() failed".
+    std::exception_ptr exception;      ///< What was thrown, if anything was.
+    std::error_code error;             ///< What the system said, if that is the reason.
+    Transport* transport = nullptr;    ///< The connection, if it is about one.
+    BaseProtocol* protocol = nullptr;  ///< Its protocol, if it is about one.
+    std::source_location where{};      ///< Where the callback was scheduled, if known.
 };
 
 /// One line for a log: the message, then what() of the exception or the text of the error, then the

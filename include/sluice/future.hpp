@@ -60,6 +60,7 @@ class Future {
 public:
     Future() noexcept = default;
 
+    ///@{
     /// Completes it. Throws std::logic_error if it is done (also if it was cancelled: check done()
     /// first).
     template <class U>
@@ -80,6 +81,8 @@ public:
         state_->outcome().set_exception(std::move(exception));
         state_->completion().complete();
     }
+    ///@}
+    ///@{
     /// The same, but false and no effect if it is done already: for callbacks that a cancellation
     /// may overtake.
     template <class U>
@@ -107,10 +110,13 @@ public:
         }
         return pending;
     }
+    ///@}
     /// Completes it with sluice::Cancelled. False if it is done already.
     bool cancel() const noexcept { return state_ && state_->cancel(); }
 
+    /// True once it is completed or cancelled.
     [[nodiscard]] bool done() const noexcept { return state_ && state_->completion().done(); }
+    /// True if it was completed with sluice::Cancelled.
     [[nodiscard]] bool cancelled() const noexcept {
         return done() && detail::is_cancelled(state_->outcome().exception());
     }
@@ -122,6 +128,7 @@ public:
         state_->mark_retrieved();
         return std::as_const(state_->outcome()).get();
     }
+    /// What it was completed with instead of a result, or null; null also while it is not done.
     [[nodiscard]] std::exception_ptr exception() const noexcept {
         if (!done()) {
             return nullptr;
@@ -133,6 +140,7 @@ public:
     void add_done_callback(Callback callback) const {
         state_->add_done_callback(std::move(callback));
     }
+    /// False for a default-constructed future.
     explicit operator bool() const noexcept { return static_cast<bool>(state_); }
 
     class Awaiter final : public detail::CompletionAwaiter {

@@ -62,10 +62,12 @@ public:
 
 protected:
     friend class EventLoop;
+    /// @cond internal
     explicit Handle(Ref<detail::ScheduledCallback> scheduled) noexcept
         : scheduled_(std::move(scheduled)) {}
 
     Ref<detail::ScheduledCallback> scheduled_;
+    /// @endcond
 };
 
 /// The same for call_later() and call_at().

@@ -37,6 +37,32 @@ inline constexpr std::size_t gather_segments = 64;
 inline constexpr std::size_t backlog_segment_min_bytes = 512;
 inline constexpr std::size_t backlog_segment_max_bytes = 64 * 1024;
 
+// TLS: the plaintext of a full record (RFC 8446, 5.1).
+inline constexpr std::size_t tls_record_bytes = 16 * 1024;
+// Plaintext handed to OpenSSL in one go, a whole number of full records.
+inline constexpr std::size_t tls_seal_bytes = 64 * 1024;
+// Ciphertext that is sealed before it is sent: one system call for several records, while they are
+// still in the second-level cache.
+inline constexpr std::size_t tls_burst_bytes = 256 * 1024;
+// What 16 full records add to 256 KiB of plaintext, rounded up: one read takes a whole large
+// message.
+inline constexpr std::size_t tls_receive_slack_bytes = 4 * 1024;
+// Connections of a loop that keep OpenSSL's record buffers between messages, 33 KiB each of which
+// small messages touch 8; and the bytes of one reading up to which a connection is worth it: with
+// larger messages memory that was used last, still in the cache, is better than one's own.
+inline constexpr std::size_t tls_warm_connections = 64;
+inline constexpr std::size_t tls_warm_message_bytes = 4 * 1024;
+// Layers of TLS inside TLS that share the loop's receive areas, and the space a deeper or foreign
+// one gets of its own while it reads.
+inline constexpr unsigned tls_shared_layers = 2;
+inline constexpr std::size_t tls_own_space_bytes = 32 * 1024;
+// Handshake steps of servers in one iteration of the loop, some 100 us each: a flood of new
+// connections delays established ones by 2 ms, not by as long as it lasts.
+inline constexpr unsigned tls_handshake_turns = 16;
+// asyncio's ssl_handshake_timeout and ssl_shutdown_timeout.
+inline constexpr std::chrono::seconds tls_handshake_time{60};
+inline constexpr std::chrono::seconds tls_shutdown_time{30};
+
 // Readiness events fetched by one system call.
 inline constexpr std::size_t poll_batch_events = 256;
 

@@ -7,6 +7,7 @@
 #include <sluice/address.hpp>
 #include <sluice/config.hpp>
 #include <sluice/limits.hpp>
+#include <sluice/tls.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -22,20 +23,25 @@ namespace sluice::inline v0_1 {
 class Port {
 public:
     Port() = default;
+    /// A number. Throws std::invalid_argument outside 0 to 65535.
     template <std::integral Integer>
     Port(Integer number) : number_(static_cast<std::uint16_t>(number)) {
         if (!std::in_range<std::uint16_t>(number)) {
             refuse(std::to_string(number));
         }
     }
+    ///@{
     /// Digits are a number, anything else is a service name for the resolver; empty is 0.
     SLUICE_API Port(std::string_view text);
     Port(const char* text) : Port(std::string_view(text)) {}
     Port(const std::string& text) : Port(std::string_view(text)) {}
+    ///@}
 
     /// Nothing if it is a service name.
     [[nodiscard]] std::optional<std::uint16_t> number() const noexcept { return number_; }
+    /// The name of the service; empty if it is a number.
     [[nodiscard]] const std::string& service() const noexcept { return service_; }
+    /// The number or the name.
     [[nodiscard]] SLUICE_API std::string to_string() const;
 
 private:
@@ -45,9 +51,65 @@ private:
     std::string service_;
 };
 
+namespace detail {
+
+/// The part of several option types that is about TLS.
+class TlsParameters {
+public:
+    std::optional<TlsContext> context;
+    std::optional<std::string> server_hostname;
+    std::optional<std::chrono::nanoseconds> handshake_timeout;
+    std::optional<std::chrono::nanoseconds> shutdown_timeout;
+};
+
+SLUICE_API std::chrono::nanoseconds positive(std::chrono::nanoseconds time, const char* what);
+
+/// Adds the setters that client and server have in common.
+template <class Options>
+class WithTls {
+public:
+    /// Speaks TLS, with a client's or a server's context as the case may be.
+    Options& tls(TlsContext context) {
+        tls_.context = std::move(context);
+        return self();
+    }
+    /// Aborts when the handshake takes longer; default 60 s. Not positive: std::invalid_argument.
+    Options& tls_handshake_timeout(std::chrono::nanoseconds limit) {
+        tls_.handshake_timeout = positive(limit, "tls_handshake_timeout");
+        return self();
+    }
+    /// After close(): aborts when flushing and the exchange of close_notify take longer; default 30
+    /// s. Not positive: std::invalid_argument.
+    Options& tls_shutdown_timeout(std::chrono::nanoseconds limit) {
+        tls_.shutdown_timeout = positive(limit, "tls_shutdown_timeout");
+        return self();
+    }
+    [[nodiscard]] const TlsParameters& tls_parameters() const noexcept { return tls_; }
+
+protected:
+    TlsParameters tls_;
+
+private:
+    Options& self() noexcept { return static_cast<Options&>(*this); }
+};
+
+/// Adds what only a client needs.
+template <class Options>
+class WithServerName : public WithTls<Options> {
+public:
+    /// The name the server's certificate must be for, and SNI; default: the host connected to.
+    /// std::invalid_argument when the call that uses it finds that it can be no name.
+    Options& server_hostname(std::string name) {
+        this->tls_.server_hostname = std::move(name);
+        return static_cast<Options&>(*this);
+    }
+};
+
+}  // namespace detail
+
 /// How create_connection connects. Defaults: any family, happy eyeballs after 250 ms, no time limit
 /// but the system's.
-class ConnectOptions {
+class ConnectOptions : public detail::WithServerName<ConnectOptions> {
 public:
     ConnectOptions() = default;
 
@@ -76,6 +138,8 @@ public:
     /// together. Not positive: std::invalid_argument.
     SLUICE_API ConnectOptions& timeout(std::chrono::nanoseconds limit);
 
+    ///@{
+    /// What was set, or the default.
     [[nodiscard]] Family family() const noexcept { return family_; }
     [[nodiscard]] const std::optional<std::string>& local_host() const noexcept {
         return local_host_;
@@ -89,6 +153,7 @@ public:
     [[nodiscard]] std::optional<std::chrono::nanoseconds> timeout() const noexcept {
         return timeout_;
     }
+    ///@}
 
 private:
     Family family_ = Family::unspecified;
@@ -102,10 +167,11 @@ private:
 
 /// How create_server listens. Defaults as asyncio's: any family, backlog 100, reuse_address,
 /// accepting at once.
-class ServerOptions {
+class ServerOptions : public detail::WithTls<ServerOptions> {
 public:
     ServerOptions() = default;
 
+    /// Only addresses of this family.
     ServerOptions& family(Family family) {
         family_ = family;
         return *this;
@@ -137,6 +203,8 @@ public:
     /// Closes connections beyond this many at once, unread. Zero: std::invalid_argument.
     SLUICE_API ServerOptions& max_connections(std::size_t connections);
 
+    ///@{
+    /// What was set, or the default.
     [[nodiscard]] Family family() const noexcept { return family_; }
     [[nodiscard]] int backlog() const noexcept { return backlog_; }
     [[nodiscard]] bool reuse_address() const noexcept { return reuse_address_; }
@@ -146,6 +214,7 @@ public:
     [[nodiscard]] std::optional<std::size_t> max_connections() const noexcept {
         return max_connections_;
     }
+    ///@}
 
 private:
     Family family_ = Family::unspecified;
@@ -155,6 +224,33 @@ private:
     bool keep_alive_ = false;
     bool start_serving_ = true;
     std::optional<std::size_t> max_connections_;
+};
+
+/// How connect_accepted_socket serves: plainly, or with TLS and a server's context.
+class AcceptOptions : public detail::WithTls<AcceptOptions> {
+public:
+    AcceptOptions() = default;
+};
+
+/// How start_tls upgrades. The role is the context's.
+class StartTlsOptions : public detail::WithServerName<StartTlsOptions> {
+public:
+    StartTlsOptions() = default;
+
+    /// Bytes from behind the plaintext that the protocol has been given already: they are the
+    /// peer's first TLS bytes and go to the engine. Copied.
+    StartTlsOptions& received(Bytes bytes) {
+        received_.assign(bytes.begin(), bytes.end());
+        return *this;
+    }
+    /// What was given.
+    [[nodiscard]] Bytes received() const noexcept { return received_; }
+
+private:
+    // Where the context comes from is start_tls()'s argument.
+    using WithTls::tls;
+
+    std::vector<std::byte> received_;
 };
 
 namespace detail {

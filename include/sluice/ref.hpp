@@ -49,7 +49,9 @@ public:
     RefCounted& operator=(const RefCounted&) = delete;
 
 protected:
+    /// @cond internal
     explicit RefCounted(const detail::OwnerThread* owner) noexcept : owner_(owner) {}
+    /// @endcond
     virtual ~RefCounted() = default;
 
     /// Called when the last Ref is gone; deletes the object now or later.
@@ -58,6 +60,7 @@ protected:
     /// From now on no thread check is made: the loop is gone, its survivors belong to whoever holds
     /// them.
     void disown() noexcept { owner_ = nullptr; }
+    /// How many Refs there are.
     [[nodiscard]] std::uint32_t ref_count() const noexcept { return count_; }
 
 private:
@@ -89,12 +92,16 @@ template <class T>
 class Ref {
 public:
     Ref() noexcept = default;
+    /// Refers to nothing.
     Ref(std::nullptr_t) noexcept {}
+    /// One more reference to `object`, which may be null.
     explicit Ref(T* object) noexcept : object_(object) {
         if (object_ != nullptr) {
             counted(object_)->retain();
         }
     }
+    ///@{
+    /// Refers to what `other` does; a moved-from Ref refers to nothing.
     Ref(const Ref& other) noexcept : Ref(other.object_) {}
     Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
     template <class U>
@@ -109,7 +116,9 @@ public:
         std::swap(object_, other.object_);
         return *this;
     }
+    ///@}
 
+    /// Drops the reference now; the last one destroys the object, now or between iterations.
     void reset() noexcept {
         if (T* object = std::exchange(object_, nullptr)) {
             counted(object)->release();
@@ -118,15 +127,20 @@ public:
 
     /// Gives up the reference without dropping it; `adopt` is the other half.
     [[nodiscard]] T* leak() noexcept { return std::exchange(object_, nullptr); }
+    /// Takes over a reference that `leak` gave up.
     [[nodiscard]] static Ref adopt(T* object) noexcept {
         Ref ref;
         ref.object_ = object;
         return ref;
     }
 
+    ///@{
+    /// The object; null if there is none, which the operators must not meet.
     [[nodiscard]] T* get() const noexcept { return object_; }
     T& operator*() const noexcept { return *object_; }
     T* operator->() const noexcept { return object_; }
+    ///@}
+    /// False if it refers to nothing.
     explicit operator bool() const noexcept { return object_ != nullptr; }
     friend bool operator==(const Ref& a, const Ref& b) noexcept { return a.object_ == b.object_; }
 

@@ -34,6 +34,8 @@ template <class T>
 class RemoteRef {
 public:
     RemoteRef() noexcept = default;
+    ///@{
+    /// Takes over what `other` holds; on any thread.
     RemoteRef(RemoteRef&& other) noexcept
         : remote_(std::move(other.remote_)),
           slot_(std::exchange(other.slot_, nullptr)),
@@ -47,6 +49,7 @@ public:
         }
         return *this;
     }
+    ///@}
     ~RemoteRef() { drop(); }
 
     /// The object, on the loop's thread only; null once the loop is closed.

@@ -22,6 +22,7 @@ public:
     /// The address of the first listening socket, as the system completed it. Throws
     /// std::logic_error once closed.
     [[nodiscard]] SLUICE_API SocketAddress local_address() const;
+    /// True while it accepts connections.
     [[nodiscard]] virtual bool is_serving() const noexcept = 0;
     /// What it has accepted and refused so far, and what is open now.
     [[nodiscard]] virtual ServerCounters counters() const noexcept = 0;

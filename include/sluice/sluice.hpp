@@ -6,6 +6,7 @@
 #include <sluice/bytes.hpp>
 #include <sluice/callback.hpp>
 #include <sluice/config.hpp>
+#include <sluice/connection.hpp>
 #include <sluice/counters.hpp>
 #include <sluice/descriptor.hpp>
 #include <sluice/error.hpp>
@@ -19,5 +20,7 @@
 #include <sluice/ref.hpp>
 #include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
+#include <sluice/sleep.hpp>
 #include <sluice/task.hpp>
+#include <sluice/tls.hpp>
 #include <sluice/transport.hpp>

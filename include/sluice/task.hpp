@@ -265,9 +265,12 @@ private:
 template <class T = void>
 class [[nodiscard]] Task {
 public:
+    /// For the compiler.
     using promise_type = detail::TaskPromise<T>;
 
     Task() noexcept = default;
+    ///@{
+    /// Takes the coroutine over.
     Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
     Task& operator=(Task&& other) noexcept {
         if (this != &other) {
@@ -276,6 +279,7 @@ public:
         }
         return *this;
     }
+    ///@}
     ~Task() { destroy(); }
 
     /// False after the task was moved from.

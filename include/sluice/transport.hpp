@@ -20,11 +20,14 @@
 
 namespace sluice::inline v0_1 {
 
+class TlsInfo;
+class TlsFailure;
+
 /// Bounds of the unsent bytes, in bytes: above `high` the protocol is paused, at `low` or below it
 /// is resumed.
 struct WriteBufferLimits {
-    std::size_t low;
-    std::size_t high;
+    std::size_t low;   ///< At this size or below it resume_writing follows.
+    std::size_t high;  ///< Above this size pause_writing is called.
     friend bool operator==(const WriteBufferLimits&, const WriteBufferLimits&) = default;
 };
 
@@ -40,12 +43,14 @@ enum class OverflowPolicy : std::uint8_t {
 class SocketView {
 public:
     SocketView() noexcept = default;
+    /// Views `fd`, which is bound to `local`.
     SocketView(int fd, SocketAddress local) : fd_(fd), local_(std::move(local)) {}
 
     /// The descriptor, for getsockopt/setsockopt and for diagnostics; -1 once closed.
     [[nodiscard]] int fd() const noexcept { return fd_; }
     /// The address it is bound to.
     [[nodiscard]] const SocketAddress& local_address() const noexcept { return local_; }
+    /// The kind of its address.
     [[nodiscard]] Family family() const noexcept { return local_.family(); }
 
 private:
@@ -56,18 +61,27 @@ private:
 /// A typed key of get_extra_info.
 template <class T>
 struct ExtraKey {
-    std::uint32_t id;
+    std::uint32_t id;  ///< Which one.
 };
 
 /// The keys every stream transport answers. All survive close(), except that `socket` then has fd
 /// -1.
 namespace extra {
+/// The address of the other end.
 inline constexpr ExtraKey<SocketAddress> peername{1};
+/// The address of this end.
 inline constexpr ExtraKey<SocketAddress> sockname{2};
+/// The socket itself.
 inline constexpr ExtraKey<SocketView> socket{3};
+/// What went through it so far.
 inline constexpr ExtraKey<TransportCounters> counters{4};
+/// TLS transports only; see tls.hpp.
+inline constexpr ExtraKey<TlsInfo> tls{5};
+/// Why TLS failed, if it did.
+inline constexpr ExtraKey<TlsFailure> tls_failure{6};
 }  // namespace extra
 
+/// The user's end of a byte stream.
 class Transport : public RefCounted {
 public:
     /// Sends `data`, in order with everything written before. The bytes are not kept: what cannot
@@ -76,6 +90,7 @@ public:
     /// accepted while earlier data is pending, and dropped otherwise. Throws std::logic_error after
     /// write_eof(). An empty span does nothing.
     virtual void write(Bytes data) = 0;
+    /// The same as write(Bytes).
     void write(std::string_view text) { write(as_bytes(text)); }
 
     /// The same; what cannot be sent at once is queued without a copy, keeping a reference to the
@@ -85,12 +100,15 @@ public:
     /// The same; the bytes are never copied and must stay valid and unchanged for ever: literals,
     /// tables, mapped files.
     virtual void write_static(Bytes data) = 0;
+    /// The same for text.
     void write_static(std::string_view text) { write_static(as_bytes(text)); }
 
     /// Sends the concatenation of `pieces`, gathered into as few system calls as possible, with one
     /// limit check at the end. Ownership as for the matching write().
     virtual void writelines(std::span<const Bytes> pieces) = 0;
+    /// The same; ownership as for write(Buffer).
     virtual void writelines(std::span<const Buffer> pieces) = 0;
+    /// The same as with a span of Bytes.
     void writelines(std::initializer_list<Bytes> pieces) {
         writelines(std::span<const Bytes>{pieces.begin(), pieces.size()});
     }
@@ -132,6 +150,7 @@ public:
     /// the protocol come later, from the loop. Throws std::invalid_argument unless high >= low.
     virtual void set_write_buffer_limits(std::optional<std::size_t> high = {},
                                          std::optional<std::size_t> low = {}) = 0;
+    /// The bounds in force, in bytes.
     [[nodiscard]] virtual WriteBufferLimits get_write_buffer_limits() const noexcept = 0;
 
     /// Unsent bytes, gathered ones included, in bytes; 0 once lost. Constant time.
@@ -146,6 +165,10 @@ public:
     /// is destroyed between iterations; no callback is made for the change. A lost transport only
     /// destroys the argument. Throws std::invalid_argument for null.
     virtual void set_protocol(std::unique_ptr<StreamProtocol> protocol) = 0;
+    /// The same, but the old protocol is handed back, not destroyed: to be used again, or kept until
+    /// its running callback has returned. A lost transport hands the argument back.
+    [[nodiscard]] virtual std::unique_ptr<StreamProtocol> exchange_protocol(
+        std::unique_ptr<StreamProtocol> protocol) = 0;
     /// The current protocol; null once the connection is lost.
     [[nodiscard]] virtual StreamProtocol* get_protocol() const noexcept = 0;
 
@@ -162,6 +185,10 @@ protected:
     /// Assigns the value of the key to `*value`, an object of the key's type; leaves it alone for
     /// unknown keys.
     virtual void extra_info(std::uint32_t key, void* value) const = 0;
+    /// For transports that hand unknown keys on to another one.
+    static void extra_info_of(const Transport& other, std::uint32_t key, void* value) {
+        other.extra_info(key, value);
+    }
 };
 
 }  // namespace sluice::inline v0_1

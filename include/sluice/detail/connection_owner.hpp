@@ -35,6 +35,10 @@ public:
     /// once.
     virtual void connection_gone(TrackedConnection& connection) noexcept = 0;
 
+    /// `now` stands for the connection from here on (start_tls).
+    virtual void connection_replaced(TrackedConnection& before,
+                                     TrackedConnection& now) noexcept = 0;
+
 protected:
     ~ConnectionOwner() = default;
 };

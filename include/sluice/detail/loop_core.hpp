@@ -11,7 +11,9 @@
 #include <sluice/detail/intrusive_list.hpp>
 #include <sluice/detail/poller.hpp>
 #include <sluice/detail/ready.hpp>
+#include <sluice/detail/receive_area.hpp>
 #include <sluice/detail/timer_heap.hpp>
+#include <sluice/detail/warm_list.hpp>
 #include <sluice/detail/write_queue.hpp>
 #include <sluice/exception_context.hpp>
 #include <sluice/ref.hpp>
@@ -76,14 +78,6 @@ private:
     std::atomic<bool> signalled_{false};
 };
 
-/// Memory that starts on a page. The kernel copies with rep movsb, which on current AMD processors
-/// is half as fast when source or destination is not aligned to a cache line, as malloc's memory is
-/// not.
-struct PageAlignedDelete {
-    static constexpr std::align_val_t alignment{4096};
-    void operator()(std::byte* memory) const noexcept { ::operator delete(memory, alignment); }
-};
-
 class LoopCore {
 public:
     explicit LoopCore(std::unique_ptr<Poller> poller);
@@ -143,6 +137,15 @@ public:
 
     /// Reports to the exception handler, or to standard error when there is none or it fails.
     void report(const ExceptionContext& context) noexcept;
+    /// The same with what `make` returns; making it may run out of memory.
+    template <class Make>
+    void report_made(Make&& make) noexcept {
+        try {
+            report(make());
+        } catch (const std::bad_alloc&) {
+            report_not_made();
+        }
+    }
     void set_exception_handler(std::function<void(const ExceptionContext&)> handler);
     /// Leaves the running run_*() with this exception once the iteration is complete. The first one
     /// wins.
@@ -158,9 +161,21 @@ public:
     void attach(Attached& object) noexcept { attached_.push_back(object); }
     [[nodiscard]] GatherPool& gather_pool() noexcept { return gather_pool_; }
     /// Where a chunk is received: valid until the next call, to be used by one recv.
-    [[nodiscard]] MutableBytes receive_space();
+    [[nodiscard]] MutableBytes receive_space() { return receive_area_.space(); }
     /// Tells how much of receive_space() was filled, so that its size adapts.
-    void received(std::size_t byte_count) noexcept;
+    void received(std::size_t byte_count) noexcept { receive_area_.received(byte_count); }
+    /// The same for ciphertext of TLS layer `layer`, below limits::tls_shared_layers: what a layer
+    /// opens goes to the area of the next, hence one for each.
+    [[nodiscard]] ReceiveArea& tls_receive_area(unsigned layer) noexcept {
+        return tls_receive_areas_[layer];
+    }
+
+    /// TLS connections that keep OpenSSL's record buffers.
+    [[nodiscard]] WarmList& warm_list() noexcept { return warm_list_; }
+    /// True while this iteration may still spend time on the handshakes of new connections.
+    [[nodiscard]] bool take_handshake_turn() noexcept {
+        return handshake_turns_ != 0 && handshake_turns_-- != 0;
+    }
 
     // ---- threads and debugging ----
 
@@ -197,6 +212,7 @@ private:
     void flush_dirty() noexcept;
     void forget_events_of(const Watcher& watcher) noexcept;
     void check_thread_slow(const char* what) const;
+    void report_not_made() noexcept;
 
     std::unique_ptr<Poller> poller_;
     std::shared_ptr<RemoteQueue> remote_;
@@ -221,9 +237,11 @@ private:
     LoopObserver* observer_ = nullptr;
 
     GatherPool gather_pool_;
-    std::unique_ptr<std::byte, PageAlignedDelete> receive_buffer_;
-    std::size_t receive_size_ = limits::receive_start_bytes;
-    unsigned small_reads_ = 0;
+    ReceiveArea receive_area_;
+    std::array<ReceiveArea, limits::tls_shared_layers> tls_receive_areas_{
+        ReceiveArea(limits::tls_receive_slack_bytes), ReceiveArea(limits::tls_receive_slack_bytes)};
+    WarmList warm_list_{limits::tls_warm_connections};
+    unsigned handshake_turns_ = limits::tls_handshake_turns;
 };
 
 }  // namespace sluice::inline v0_1::detail

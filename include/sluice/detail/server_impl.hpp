@@ -3,6 +3,7 @@
 
 #include <sluice/detail/acceptor.hpp>
 #include <sluice/detail/connection_owner.hpp>
+#include <sluice/detail/tls_transport.hpp>
 #include <sluice/server.hpp>
 
 #include <memory>
@@ -37,6 +38,7 @@ public:
 
     std::unique_ptr<StreamProtocol> make_protocol() override;
     void connection_gone(TrackedConnection& connection) noexcept override;
+    void connection_replaced(TrackedConnection& before, TrackedConnection& now) noexcept override;
 
 private:
     void on_accepted(Descriptor socket, const SocketAddress& local,
@@ -44,6 +46,7 @@ private:
     void on_detach() noexcept override;
     void unreferenced() noexcept override { delete this; }
 
+    void track(TrackedConnection& connection) noexcept;
     void close_listeners() noexcept;
     void tell_draining() noexcept;
     void finish_if_over() noexcept;
@@ -56,6 +59,7 @@ private:
     EventLoop* loop_;  // null once the loop is gone
     ConnectionFactory factory_;
     ServerOptions options_;
+    std::optional<TlsPlan> tls_;
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
     IntrusiveList<TrackedConnection> connections_;
     ServerCounters counters_;

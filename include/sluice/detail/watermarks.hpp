@@ -30,6 +30,8 @@ public:
     [[nodiscard]] WriteBufferLimits bounds() const noexcept { return bounds_; }
     [[nodiscard]] bool paused() const noexcept { return paused_; }
 
+    /// The writer has been told to pause by somebody else.
+    void set_paused() noexcept { paused_ = true; }
     /// True exactly when `size` makes the writer paused; it is from then on.
     [[nodiscard]] bool should_pause(std::size_t size) noexcept {
         return !paused_ && size > bounds_.high && (paused_ = true);

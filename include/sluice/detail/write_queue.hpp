@@ -45,6 +45,7 @@ public:
         size_ = 0;
     }
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+    [[nodiscard]] bool is_borrowed() const noexcept { return capacity_ == 0; }
 
     WriteSegment* next = nullptr;
 
@@ -65,6 +66,7 @@ private:
 };
 
 /// The loop's spare gather blocks, last in first out: the block used last is still in the cache.
+/// Also what has been sent and must not be let go of yet.
 class GatherPool {
 public:
     GatherPool() noexcept = default;
@@ -77,9 +79,17 @@ public:
     /// Takes a lent block back.
     void take_back(WriteSegment* block) noexcept;
 
+    /// Keeps a segment until release_retired(). The last reference to a Buffer may run code of the
+    /// user, who may write; in the middle of a send that would overtake the bytes being sent.
+    void retire(WriteSegment* segment) noexcept;
+    void release_retired() noexcept;
+    [[nodiscard]] bool has_retired() const noexcept { return retired_ != nullptr; }
+
 private:
     WriteSegment* head_ = nullptr;
     std::size_t kept_ = 0;
+    WriteSegment* retired_ = nullptr;
+    WriteSegment* last_retired_ = nullptr;
 };
 
 class WriteQueue {
@@ -106,9 +116,13 @@ public:
     /// Copies into a block of `pool`, which is lent when the tail has no room.
     void append_gathered(Bytes bytes, GatherPool& pool);
 
+    /// Appends everything `other` holds, which is empty then.
+    void splice_back(WriteQueue& other) noexcept;
+
     /// Fills `pieces` with the front of the queue; returns how many were filled.
     std::size_t front_pieces(std::span<Bytes> pieces) const noexcept;
-    /// Drops `count` bytes from the front; lent blocks go back to `pool`.
+    /// Drops `count` bytes from the front. Lent blocks go back to `pool`, borrowed bytes are retired
+    /// there: no code of the user runs.
     void consume(std::size_t count, GatherPool& pool) noexcept;
     void clear(GatherPool& pool) noexcept;
 

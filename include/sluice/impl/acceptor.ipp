@@ -77,10 +77,12 @@ SLUICE_INLINE SocketAddress Acceptor::local_of(int fd) const noexcept {
 SLUICE_INLINE void Acceptor::rest(std::error_code reason) noexcept {
     if (!shortage_reported_) {
         shortage_reported_ = true;
-        core_.report({.message = "socket.accept() out of system resource or failing, listener " +
-                                 local_.to_string() + " rests",
-                      .exception = {},
-                      .error = reason});
+        core_.report_made([&]() -> ExceptionContext {
+            return {.message = "socket.accept() out of system resource or failing, listener " +
+                               local_.to_string() + " rests",
+                    .exception = {},
+                    .error = reason};
+        });
     }
     try {
         core_.schedule(*this, sys::now() + limits::accept_rest_time);

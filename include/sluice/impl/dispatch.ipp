@@ -14,13 +14,14 @@ SLUICE_INLINE TimePoint CallbackScope::sys_now() noexcept {
 
 SLUICE_INLINE void report_failure(LoopCore& core, const CallSite& site,
                                   std::exception_ptr exception) noexcept {
-    ExceptionContext context;
-    context.message = std::string(site.name) + " failed";
-    context.exception = std::move(exception);
-    context.transport = site.transport;
-    context.protocol = site.protocol;
-    context.where = site.where;
-    core.report(context);
+    core.report_made([&]() -> ExceptionContext {
+        return {.message = std::string(site.name) + " failed",
+                .exception = std::move(exception),
+                .error = {},
+                .transport = site.transport,
+                .protocol = site.protocol,
+                .where = site.where};
+    });
 }
 
 SLUICE_INLINE void report_if_slow(LoopCore& core, const CallSite& site,
@@ -29,13 +30,16 @@ SLUICE_INLINE void report_if_slow(LoopCore& core, const CallSite& site,
     if (took < core.slow_callback_duration) {
         return;
     }
-    ExceptionContext context;
-    context.message = "Executing " + std::string(site.name) + " took " +
-                      std::to_string(std::chrono::duration<double>(took).count()) + " seconds";
-    context.transport = site.transport;
-    context.protocol = site.protocol;
-    context.where = site.where;
-    core.report(context);
+    core.report_made([&]() -> ExceptionContext {
+        const double seconds = std::chrono::duration<double>(took).count();
+        return {.message = "Executing " + std::string(site.name) + " took " +
+                           std::to_string(seconds) + " seconds",
+                .exception = {},
+                .error = {},
+                .transport = site.transport,
+                .protocol = site.protocol,
+                .where = site.where};
+    });
 }
 
 SLUICE_INLINE std::error_code error_of(const std::exception_ptr& exception) noexcept {

@@ -35,15 +35,34 @@ public:
                 return "the server is closed";
             case Error::cancelled:
                 return "cancelled";
+            case Error::tls_handshake_failed:
+                return "the TLS handshake failed";
+            case Error::tls_certificate_rejected:
+                return "the peer's certificate was rejected";
+            case Error::tls_protocol_error:
+                return "TLS protocol error";
+            case Error::tls_truncated:
+                return "the TLS stream ended without close_notify";
+            case Error::tls_handshake_timeout:
+                return "the TLS handshake took too long";
+            case Error::tls_shutdown_timeout:
+                return "TLS shutdown timed out";
         }
         return "unknown error " + std::to_string(value);
     }
 
     std::error_condition default_error_condition(int value) const noexcept override {
-        if (static_cast<Error>(value) == Error::cancelled) {
-            return std::errc::operation_canceled;
+        // As asyncio's exceptions: CancelledError, ConnectionAbortedError, TimeoutError.
+        switch (static_cast<Error>(value)) {
+            case Error::cancelled:
+                return std::errc::operation_canceled;
+            case Error::tls_handshake_timeout:
+                return std::errc::connection_aborted;
+            case Error::tls_shutdown_timeout:
+                return std::errc::timed_out;
+            default:
+                return {value, *this};
         }
-        return {value, *this};
     }
 };
 

@@ -274,8 +274,12 @@ SLUICE_INLINE void detail::DescriptorCallbacks::set(Readiness direction,
         throw std::system_error(error, "cannot watch descriptor " + std::to_string(fd_));
     }
     if (error) {
-        // Its owner closed the descriptor too early: nothing is left to watch.
         core_.unwatch(*this, fd_);
+        // Without memory the other direction must not fall silent: a new registration may find
+        // some. Otherwise the owner closed the descriptor too early, and nothing is left to watch.
+        if (error == std::errc::not_enough_memory) {
+            static_cast<void>(core_.watch(*this, fd_, wanted));
+        }
     }
     (direction == Readiness::readable ? reader_ : writer_) = std::move(callback);
 }
@@ -312,13 +316,13 @@ template <class Descriptors>
 void set_callback(LoopCore& core, Descriptors& descriptors, int fd, Readiness direction,
                   Callback callback) {
     auto& entry = descriptors[fd];
-    if (entry == nullptr) {
-        entry = std::make_unique<DescriptorCallbacks>(core, fd);
-    }
     try {
+        if (entry == nullptr) {
+            entry = std::make_unique<DescriptorCallbacks>(core, fd);
+        }
         entry->set(direction, std::make_shared<Callback>(std::move(callback)));
     } catch (...) {
-        if (entry->unused()) {
+        if (entry == nullptr || entry->unused()) {
             descriptors.erase(fd);
         }
         throw;

@@ -8,6 +8,7 @@
 #include <sluice/detail/server_impl.hpp>
 #include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/sys.hpp>
+#include <sluice/detail/tls_transport.hpp>
 #include <sluice/event_loop.hpp>
 
 #include <algorithm>
@@ -169,18 +170,29 @@ SLUICE_INLINE Task<ConnectPlan> plan_connection(EventLoop& loop, std::string hos
 /// connection is aborted.
 SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFactory factory,
                                                    Descriptor socket, SocketAddress local,
-                                                   SocketAddress peer) {
+                                                   SocketAddress peer, std::optional<TlsPlan> tls) {
     std::unique_ptr<StreamProtocol> protocol = factory();
     if (protocol == nullptr) {
         throw std::logic_error("the protocol factory returned null");
     }
     MadeConnection made;
     made.protocol = protocol.get();
-    const Ref<SocketTransport> transport =
+    const Ref<SocketTransport> lower =
         SocketTransport::create(loop.core(), std::move(socket), std::move(local), std::move(peer));
+    Ref<StreamTransport> transport = lower;
+    Ref<TlsTransport> secure;
+    if (tls) {
+        secure = secure_transport(loop.core(), lower, *tls);
+        transport = secure;
+    }
     made.transport = transport;
     const Future<void> started = loop.create_future<void>();
-    transport->start(std::move(protocol), [started] { started.try_set_result(); });
+    Callback on_started = [started] { started.try_set_result(); };
+    if (secure) {
+        secure->start(std::move(protocol), std::move(on_started));
+    } else {
+        lower->start(std::move(protocol), std::move(on_started));
+    }
     std::exception_ptr failure;
     try {
         co_await started;
@@ -189,6 +201,10 @@ SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFa
     }
     if (failure) {
         transport->abort();
+    } else if (secure) {
+        failure = secure->handshake_error();
+    }
+    if (failure) {
         std::rethrow_exception(failure);
     }
     co_return made;
@@ -196,7 +212,8 @@ SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFa
 
 SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFactory factory,
                                                    std::string host, Port port,
-                                                   ConnectOptions options) {
+                                                   ConnectOptions options,
+                                                   std::optional<TlsPlan> tls) {
     const std::string shown = describe(host, port);
     Deadline deadline(loop, options.timeout());
     try {
@@ -214,8 +231,11 @@ SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFa
         }
         static_cast<void>(sys::set_option(socket.get(), sys::SocketOption::no_delay, true));
         const SocketAddress local = sys::local_address(socket.get());
-        Task<MadeConnection> making =
-            make_connection(loop, std::move(factory), std::move(socket), local, connector.peer());
+        if (tls) {
+            tls->endpoint.port = connector.peer().port();
+        }
+        Task<MadeConnection> making = make_connection(loop, std::move(factory), std::move(socket),
+                                                      local, connector.peer(), std::move(tls));
         MadeConnection made = co_await making;
         co_return made;
     } catch (const Cancelled&) {
@@ -271,13 +291,19 @@ SLUICE_INLINE Task<detail::MadeConnection> EventLoop::connect(detail::Connection
     if (options.local_host()) {
         detail::check_host(*options.local_host(), "local host");
     }
+    std::optional<detail::TlsPlan> tls =
+        detail::plan_tls(options.tls_parameters(), false, host, "create_connection");
     return detail::connect_by_name(*this, std::move(factory), std::move(host), std::move(port),
-                                   std::move(options));
+                                   std::move(options), std::move(tls));
 }
 
 SLUICE_INLINE Task<detail::MadeConnection> EventLoop::adopt(detail::ConnectionFactory factory,
-                                                            Descriptor socket, const char* method) {
+                                                            Descriptor socket,
+                                                            detail::TlsParameters parameters,
+                                                            const char* method) {
     require_open(method);
+    const bool server_side = std::string_view(method) == "connect_accepted_socket";
+    std::optional<detail::TlsPlan> tls = detail::plan_tls(parameters, server_side, {}, method);
     detail::check_stream_socket(socket, method);
     detail::check_foreign(state_->core, socket.get(), method);
     if (const std::error_code error = detail::sys::set_nonblocking(socket.get())) {
@@ -288,8 +314,11 @@ SLUICE_INLINE Task<detail::MadeConnection> EventLoop::adopt(detail::ConnectionFa
         detail::sys::set_option(socket.get(), detail::sys::SocketOption::no_delay, true));
     SocketAddress local = detail::sys::local_address(socket.get());
     SocketAddress peer = detail::sys::peer_address(socket.get());
+    if (tls) {
+        tls->endpoint.port = peer.port();
+    }
     return detail::make_connection(*this, std::move(factory), std::move(socket), std::move(local),
-                                   std::move(peer));
+                                   std::move(peer), std::move(tls));
 }
 
 // ---- serving ----
@@ -404,6 +433,7 @@ SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory facto
                                                  std::vector<std::string> hosts, Port port,
                                                  ServerOptions options) {
     require_open("create_server");
+    static_cast<void>(detail::plan_tls(options.tls_parameters(), true, {}, "create_server"));
     if (hosts.empty()) {
         throw std::invalid_argument("create_server(): the list of hosts is empty");
     }
@@ -413,18 +443,20 @@ SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory facto
         }
     }
     return detail::serve_by_name(*this, std::move(factory), std::move(hosts), std::move(port),
-                                 options);
+                                 std::move(options));
 }
 
 SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory factory,
                                                  Descriptor listening, ServerOptions options) {
     require_open("create_server");
+    static_cast<void>(detail::plan_tls(options.tls_parameters(), true, {}, "create_server"));
     detail::check_stream_socket(listening, "create_server");
     detail::check_foreign(state_->core, listening.get(), "create_server");
     if (const std::error_code error = detail::sys::set_nonblocking(listening.get())) {
         throw std::system_error(error, "create_server(): cannot make the socket non-blocking");
     }
-    return detail::serve_adopted(*this, std::move(factory), std::move(listening), options);
+    return detail::serve_adopted(*this, std::move(factory), std::move(listening),
+                                 std::move(options));
 }
 
 }  // namespace sluice::inline v0_1

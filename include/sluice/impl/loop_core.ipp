@@ -76,6 +76,7 @@ SLUICE_INLINE void LoopCore::run_phases(std::size_t collected) noexcept {
     counters.readiness_events += collected;
     batch_next_ = 0;
     batch_end_ = collected;
+    handshake_turns_ = limits::tls_handshake_turns;
     // Callbacks queued before this iteration run before what the wait collected: asyncio's order,
     // on which "the awaiting caller runs before the first data arrives" rests.
     run_ready_phase();
@@ -96,7 +97,8 @@ SLUICE_INLINE void LoopCore::run_observed(std::optional<Duration> timeout) noexc
 }
 
 SLUICE_INLINE std::optional<Duration> LoopCore::next_timeout() const noexcept {
-    if (!ready_.empty() || !retired_.empty() || exit_ != nullptr) {
+    const bool something_to_free = !retired_.empty() || gather_pool_.has_retired();
+    if (!ready_.empty() || something_to_free || exit_ != nullptr) {
         return Duration::zero();
     }
     if (timers_.empty()) {
@@ -229,6 +231,11 @@ SLUICE_INLINE void LoopCore::report(const ExceptionContext& context) noexcept {
     }
 }
 
+SLUICE_INLINE void LoopCore::report_not_made() noexcept {
+    ++counters.exceptions_reported;
+    std::fputs("sluice: an error could not be reported for lack of memory\n", stderr);
+}
+
 SLUICE_INLINE void LoopCore::set_exception_handler(
     std::function<void(const ExceptionContext&)> handler) {
     exception_handler_ = std::move(handler);
@@ -240,28 +247,6 @@ SLUICE_INLINE void LoopCore::exit_with(std::exception_ptr exception) noexcept {
     }
 }
 
-SLUICE_INLINE MutableBytes LoopCore::receive_space() {
-    // The whole range is reserved once; pages that no read has filled cost nothing, so growing is
-    // only a number.
-    if (receive_buffer_ == nullptr) {
-        receive_buffer_.reset(static_cast<std::byte*>(
-            ::operator new(limits::receive_max_bytes, PageAlignedDelete::alignment)));
-    }
-    return {receive_buffer_.get(), receive_size_};
-}
-
-SLUICE_INLINE void LoopCore::received(std::size_t byte_count) noexcept {
-    if (byte_count == receive_size_) {
-        receive_size_ = std::min(receive_size_ * 2, limits::receive_max_bytes);
-        small_reads_ = 0;
-    } else if (byte_count * 4 >= receive_size_ || receive_size_ == limits::receive_start_bytes) {
-        small_reads_ = 0;
-    } else if (++small_reads_ == limits::receive_shrink_after_reads) {
-        receive_size_ /= 2;
-        small_reads_ = 0;
-    }
-}
-
 SLUICE_INLINE void LoopCore::check_thread_slow(const char* what) const {
     if (!owner_.is_current_or_unbound()) {
         throw std::logic_error(std::string("Non-thread-safe operation: ") + what +
@@ -270,8 +255,11 @@ SLUICE_INLINE void LoopCore::check_thread_slow(const char* what) const {
 }
 
 SLUICE_INLINE void LoopCore::free_retired() noexcept {
+    // Each may lead to the other: a Buffer may hold the last reference to a transport.
+    gather_pool_.release_retired();
     while (!retired_.empty()) {
         retired_.pop_front().destroy();
+        gather_pool_.release_retired();
     }
 }
 

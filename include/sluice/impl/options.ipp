@@ -56,11 +56,7 @@ SLUICE_INLINE ConnectOptions& ConnectOptions::interleave(int first_family_count)
 }
 
 SLUICE_INLINE ConnectOptions& ConnectOptions::timeout(std::chrono::nanoseconds limit) {
-    if (limit.count() <= 0) {
-        throw std::invalid_argument("timeout of " + std::to_string(limit.count()) +
-                                    " ns is not positive");
-    }
-    timeout_ = limit;
+    timeout_ = detail::positive(limit, "timeout");
     return *this;
 }
 
@@ -79,6 +75,15 @@ SLUICE_INLINE ServerOptions& ServerOptions::max_connections(std::size_t connecti
     }
     max_connections_ = connections;
     return *this;
+}
+
+SLUICE_INLINE std::chrono::nanoseconds detail::positive(std::chrono::nanoseconds time,
+                                                        const char* what) {
+    if (time.count() <= 0) {
+        throw std::invalid_argument(std::string(what) + " of " + std::to_string(time.count()) +
+                                    " ns is not positive");
+    }
+    return time;
 }
 
 SLUICE_INLINE void detail::check_host(std::string_view host, const char* argument) {

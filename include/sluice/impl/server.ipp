@@ -12,7 +12,11 @@ namespace sluice::inline v0_1::detail {
 
 SLUICE_INLINE ServerImpl::ServerImpl(EventLoop& loop, ConnectionFactory factory,
                                      std::vector<Descriptor> bound, const ServerOptions& options)
-    : Server(loop.core().owner()), loop_(&loop), factory_(std::move(factory)), options_(options) {
+    : Server(loop.core().owner()),
+      loop_(&loop),
+      factory_(std::move(factory)),
+      options_(options),
+      tls_(plan_tls(options.tls_parameters(), true, {}, "create_server")) {
     AcceptHandler& handler = *this;
     for (Descriptor& socket : bound) {
         SocketAddress local = sys::local_address(socket.get());
@@ -78,11 +82,16 @@ SLUICE_INLINE void ServerImpl::on_accepted(Descriptor socket, const SocketAddres
         return;
     }
     try {
-        const Ref<SocketTransport> transport =
+        const Ref<SocketTransport> socket_transport =
             SocketTransport::create(loop_->core(), std::move(socket), local, peer);
-        connections_.push_back(*transport);
-        ++counters_.open;
-        ++counters_.accepted;
+        if (!tls_) {
+            track(*socket_transport);
+            socket_transport->start(*this);
+            return;
+        }
+        const Ref<TlsTransport> transport =
+            secure_transport(loop_->core(), socket_transport, *tls_);
+        track(*transport);
         transport->start(*this);
     } catch (...) {
         loop_->core().report(
@@ -91,6 +100,12 @@ SLUICE_INLINE void ServerImpl::on_accepted(Descriptor socket, const SocketAddres
              .exception = std::current_exception(),
              .error = {}});
     }
+}
+
+SLUICE_INLINE void ServerImpl::track(TrackedConnection& connection) noexcept {
+    connections_.push_back(connection);
+    ++counters_.open;
+    ++counters_.accepted;
 }
 
 SLUICE_INLINE std::unique_ptr<StreamProtocol> ServerImpl::make_protocol() {
@@ -109,6 +124,12 @@ SLUICE_INLINE void ServerImpl::connection_gone(TrackedConnection& connection) no
     connection.unlink();
     --counters_.open;
     finish_if_over();
+}
+
+SLUICE_INLINE void ServerImpl::connection_replaced(TrackedConnection& before,
+                                                   TrackedConnection& now) noexcept {
+    before.unlink();
+    connections_.push_back(now);
 }
 
 SLUICE_INLINE Task<void> ServerImpl::serve_forever() {

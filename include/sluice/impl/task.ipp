@@ -166,7 +166,9 @@ SLUICE_INLINE void report_unretrieved(LoopCore& core, const char* message,
                                       const std::exception_ptr& exception,
                                       std::source_location where) noexcept {
     if (!is_cancelled(exception)) {
-        core.report({.message = message, .exception = exception, .error = {}, .where = where});
+        core.report_made([&]() -> ExceptionContext {
+            return {.message = message, .exception = exception, .error = {}, .where = where};
+        });
     }
 }
 

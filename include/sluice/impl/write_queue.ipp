@@ -40,6 +40,7 @@ SLUICE_INLINE void WriteSegment::append(Bytes bytes) noexcept {
 }
 
 SLUICE_INLINE GatherPool::~GatherPool() {
+    release_retired();
     while (head_ != nullptr) {
         WriteSegment::destroy(std::exchange(head_, head_->next));
     }
@@ -64,6 +65,18 @@ SLUICE_INLINE void GatherPool::take_back(WriteSegment* block) noexcept {
     block->next = head_;
     head_ = block;
     ++kept_;
+}
+
+SLUICE_INLINE void GatherPool::retire(WriteSegment* segment) noexcept {
+    segment->next = nullptr;
+    (retired_ == nullptr ? retired_ : last_retired_->next) = segment;
+    last_retired_ = segment;
+}
+
+SLUICE_INLINE void GatherPool::release_retired() noexcept {
+    while (retired_ != nullptr) {
+        WriteSegment::destroy(std::exchange(retired_, retired_->next));
+    }
 }
 
 SLUICE_INLINE void WriteQueue::append_copy(Bytes bytes) {
@@ -110,6 +123,18 @@ SLUICE_INLINE void WriteQueue::append_gathered(Bytes bytes, GatherPool& pool) {
         block->append(rest);
         push_back(block);
     }
+}
+
+SLUICE_INLINE void WriteQueue::splice_back(WriteQueue& other) noexcept {
+    if (other.head_ == nullptr) {
+        return;
+    }
+    (tail_ == nullptr ? head_ : tail_->next) = other.head_;
+    tail_ = other.tail_;
+    size_ += other.size_;
+    other.head_ = nullptr;
+    other.tail_ = nullptr;
+    other.size_ = 0;
 }
 
 SLUICE_INLINE std::size_t WriteQueue::front_pieces(std::span<Bytes> pieces) const noexcept {
@@ -171,7 +196,9 @@ SLUICE_INLINE void WriteQueue::push_back(WriteSegment* segment) noexcept {
 }
 
 SLUICE_INLINE void WriteQueue::release(WriteSegment* segment, GatherPool& pool) noexcept {
-    if (segment->capacity() == limits::gather_block_bytes) {
+    if (segment->is_borrowed()) {
+        pool.retire(segment);
+    } else if (segment->capacity() == limits::gather_block_bytes) {
         pool.take_back(segment);
     } else {
         WriteSegment::destroy(segment);

@@ -1,0 +1,96 @@
+// TlsEngine: TLS as a machine without I/O. Ciphertext goes in at one end and comes out at the other;
+// plaintext the other way round:
+//
+//            set_input()  ->  +-----------+  ->  read()
+//    ciphertext               | TlsEngine |               plaintext
+//       TlsOutput::sealed  <- +-----------+  <-  write()
+//
+// It sees bytes and OpenSSL, never a socket, a loop or a protocol, and so is fuzzed alone. One
+// function, perform(), interprets SSL_get_error().
+#pragma once
+
+#include <sluice/bytes.hpp>
+#include <sluice/detail/tls_session.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sluice::inline v0_1::detail {
+
+/// Takes the ciphertext an engine produces.
+class TlsOutput {
+public:
+    /// Called from inside the engine's operations, in the order of the wire. False if the bytes
+    /// cannot be kept (no memory): the connection is then beyond repair.
+    [[nodiscard]] virtual bool sealed(Bytes ciphertext) noexcept = 0;
+
+protected:
+    ~TlsOutput() = default;
+};
+
+enum class TlsStatus : std::uint8_t {
+    done,         ///< The operation did what it was asked for, at least in part.
+    want_input,   ///< It needs more ciphertext than set_input() has given.
+    peer_closed,  ///< The peer has sent close_notify.
+    failed,       ///< For good; failure() knows why.
+};
+
+class TlsEngine {
+public:
+    /// `output` must outlive the engine. Throws what make_ssl() throws.
+    TlsEngine(const TlsContext& context, const TlsEndpoint& endpoint, TlsOutput& output);
+    TlsEngine(const TlsEngine&) = delete;
+    TlsEngine& operator=(const TlsEngine&) = delete;
+    ~TlsEngine() = default;
+
+    /// The ciphertext the next operations consume. It must stay put until input() is empty or
+    /// replaced.
+    void set_input(Bytes ciphertext) noexcept { input_ = ciphertext; }
+    /// What has not been consumed.
+    [[nodiscard]] Bytes input() const noexcept { return input_; }
+
+    [[nodiscard]] TlsStatus handshake() noexcept;
+    /// Decrypts into `space`, which is not empty, until it is full (done) or something stops it;
+    /// `count` tells how much there is, whatever the status.
+    [[nodiscard]] TlsStatus read(MutableBytes space, std::size_t& count) noexcept;
+    /// Seals `data`, which is not empty, in records as full as it allows; `count` tells how much was
+    /// taken: all of it when done.
+    [[nodiscard]] TlsStatus write(Bytes data, std::size_t& count) noexcept;
+    /// Sends close_notify. Done once the peer's has arrived, too, want_input before.
+    [[nodiscard]] TlsStatus shutdown() noexcept;
+
+    /// Whether OpenSSL keeps its record buffers when they are empty. Not at first.
+    void keep_buffers(bool on) noexcept;
+
+    /// Why an operation failed.
+    [[nodiscard]] const TlsFailure& failure() const noexcept {
+        return failure_ ? *failure_ : none_;
+    }
+    /// The peer's alert or our verdict on its certificate, as the code connection_lost is told.
+    [[nodiscard]] std::error_code failure_code() const noexcept;
+    /// Of a connection whose handshake is complete.
+    [[nodiscard]] TlsInfo info(int layer) const;
+
+private:
+    friend struct LentBio;
+
+    template <class Operation>
+    [[nodiscard]] TlsStatus perform(const char* phase, Operation&& operation) noexcept;
+    void fail(const char* phase) noexcept;
+
+    static const TlsFailure none_;
+
+    TlsOutput& output_;
+    Bytes input_;
+    bool output_lost_ = false;
+    bool failed_ = false;
+    TlsRecordOfTroubles troubles_;
+    SslPtr ssl_;  // its callbacks use the members above
+    std::unique_ptr<TlsFailure> failure_;
+};
+
+}  // namespace sluice::inline v0_1::detail
+
+#ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/tls_engine.ipp>
+#endif

@@ -1,0 +1,76 @@
+// What the engine needs of a TlsContext: an SSL object for one connection, and words for what
+// became of it.
+//
+// The only internal header, beside the engine's, whose users see OpenSSL. It knows no transport and
+// no loop.
+#pragma once
+
+#include <sluice/tls.hpp>
+
+#include <memory>
+#include <string>
+
+struct ssl_st;
+
+namespace sluice::inline v0_1::detail {
+
+struct SslDelete {
+    void operator()(ssl_st* ssl) const noexcept;
+};
+using SslPtr = std::unique_ptr<ssl_st, SslDelete>;
+
+/// One end of a TLS connection to be.
+struct TlsEndpoint {
+    bool server_side = false;
+    /// The peer's name or literal address, for SNI and verification; a client's is checked by
+    /// check_server_name(). Empty: neither, which only a context that accepts any certificate may
+    /// do.
+    std::string host;
+    /// Keeps the sessions of different services of a host apart.
+    std::uint16_t port = 0;
+};
+
+/// What OpenSSL's callbacks note down about one connection. SSL_get_app_data() points to it, so it
+/// must stay put and outlive the SSL object.
+class TlsRecordOfTroubles {
+public:
+    int verify_code = 0;
+    int verify_depth = -1;
+    int alert_sent = -1;  // RFC 8446 alert descriptions; -1: none
+    int alert_received = -1;
+    std::string subject;
+    std::string issuer;
+    /// The names of the peer's certificate when none is the one asked for.
+    std::string names;
+    /// What an SNI or ALPN decision was refused for.
+    std::string refusal;
+
+    // ---- not trouble, but what callbacks need to know of this connection ----
+
+    /// Server: the name the client asked for, in lower case.
+    std::string server_name;
+    /// Server: a ClientHello was seen. A second one follows a HelloRetryRequest and must ask for the
+    /// same name, since the decision has been made.
+    bool hello_seen = false;
+    /// Client: the peer under whose name sessions are kept; empty if they are not.
+    std::string session_peer;
+};
+
+/// Throws std::invalid_argument, naming the value, for a name that cannot be verified or sent:
+/// empty, longer than 253 bytes, not ASCII, with a NUL, beginning or ending in an odd place.
+void check_server_name(std::string_view name, const char* method);
+
+/// A fresh SSL object of `context` in the state of the endpoint's role, with SNI, host check and,
+/// for clients, a session to resume. `troubles` is filled by its callbacks. Throws TlsConfigError or
+/// std::bad_alloc. A context of the wrong role, and a host that is missing or no name, are a
+/// std::invalid_argument.
+SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endpoint,
+                TlsRecordOfTroubles& troubles);
+
+/// Turns OpenSSL's error queue, which it empties, and `troubles` into words.
+TlsFailure describe_failure(ssl_st& ssl, const TlsRecordOfTroubles& troubles, const char* phase);
+
+/// Everything TlsInfo can be asked for, of a connection whose handshake is complete.
+std::shared_ptr<const TlsDetails> describe_connection(ssl_st& ssl, int layer);
+
+}  // namespace sluice::inline v0_1::detail

@@ -1,0 +1,220 @@
+// The engine and its BIO: memory semantics over storage that somebody else lends.
+#pragma once
+
+#include <sluice/detail/tls_engine.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+namespace sluice::inline v0_1::detail {
+
+// ---- the BIO ----
+
+/// What OpenSSL sees of an engine. One BIO serves both directions; its data is the engine.
+struct LentBio {
+    static TlsEngine& engine_of(BIO* bio) noexcept {
+        return *static_cast<TlsEngine*>(BIO_get_data(bio));
+    }
+
+    static int read(BIO* bio, char* into, std::size_t size, std::size_t* count) noexcept {
+        Bytes& input = engine_of(bio).input_;
+        BIO_clear_retry_flags(bio);
+        if (input.empty()) {
+            // Never "end of file": how a stream ends is the transport's to judge.
+            BIO_set_retry_read(bio);
+            *count = 0;
+            return -1;
+        }
+        *count = std::min(size, input.size());
+        std::memcpy(into, input.data(), *count);
+        input = input.subspan(*count);
+        return 1;
+    }
+
+    static int write(BIO* bio, const char* from, std::size_t size, std::size_t* count) noexcept {
+        TlsEngine& engine = engine_of(bio);
+        BIO_clear_retry_flags(bio);
+        // Always accepts: flow control is decided before plaintext is sealed, not in the middle of
+        // a record.
+        if (!engine.output_.sealed(std::as_bytes(std::span(from, size)))) {
+            engine.output_lost_ = true;
+            *count = 0;
+            return -1;
+        }
+        *count = size;
+        return 1;
+    }
+
+    static long control(BIO*, int command, long, void*) noexcept {
+        // A flush must succeed even when bytes remain queued: OpenSSL's buffering BIO does not pass
+        // "retry" on. Everything else, kernel TLS included, is answered with no.
+        return command == BIO_CTRL_FLUSH ? 1 : 0;
+    }
+
+    static int create(BIO* bio) noexcept {
+        BIO_set_init(bio, 1);
+        return 1;
+    }
+
+    static BIO_METHOD* method() noexcept {
+        // Never freed: OpenSSL's own clean-up may run after static destructors and still ask it.
+        static BIO_METHOD* const made = [] {
+            BIO_METHOD* method =
+                BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sluice lent storage");
+            if (method != nullptr) {
+                BIO_meth_set_read_ex(method, read);
+                BIO_meth_set_write_ex(method, write);
+                BIO_meth_set_ctrl(method, control);
+                BIO_meth_set_create(method, create);
+            }
+            return method;
+        }();
+        return made;
+    }
+};
+
+// ---- the engine ----
+
+inline const TlsFailure TlsEngine::none_;
+
+SLUICE_INLINE TlsEngine::TlsEngine(const TlsContext& context, const TlsEndpoint& endpoint,
+                                   TlsOutput& output)
+    : output_(output), ssl_(make_ssl(context, endpoint, troubles_)) {
+    BIO* const bio = LentBio::method() == nullptr ? nullptr : BIO_new(LentBio::method());
+    if (bio == nullptr) {
+        throw std::bad_alloc();
+    }
+    BIO_set_data(bio, this);
+    SSL_set_bio(ssl_.get(), bio, bio);
+}
+
+/// Runs one OpenSSL call and says what it means. The thread's error queue must be empty, or what
+/// another connection left there is taken for ours.
+template <class Operation>
+TlsStatus TlsEngine::perform(const char* phase, Operation&& operation) noexcept {
+    if (failed_) {
+        return TlsStatus::failed;
+    }
+    const int result = operation(ssl_.get());
+    if (output_lost_) {
+        fail(phase);
+        return TlsStatus::failed;
+    }
+    if (result > 0) {
+        return TlsStatus::done;
+    }
+    switch (SSL_get_error(ssl_.get(), result)) {
+        case SSL_ERROR_WANT_READ:
+            return TlsStatus::want_input;
+        case SSL_ERROR_ZERO_RETURN:
+            return TlsStatus::peer_closed;
+        default:
+            fail(phase);
+            return TlsStatus::failed;
+    }
+}
+
+SLUICE_INLINE void TlsEngine::fail(const char* phase) noexcept {
+    failed_ = true;
+    try {
+        failure_ = std::make_unique<TlsFailure>(describe_failure(*ssl_, troubles_, phase));
+    } catch (const std::bad_alloc&) {
+        output_lost_ = true;
+    }
+}
+
+SLUICE_INLINE TlsStatus TlsEngine::handshake() noexcept {
+    ERR_clear_error();
+    const TlsStatus status = perform("handshake", [](SSL* ssl) { return SSL_do_handshake(ssl); });
+    if (status == TlsStatus::done) {
+        // From here on OpenSSL may take as much input at once as fits its buffer: several small
+        // records then cost it one buffer and one call of ours instead of two calls each.
+        SSL_set_read_ahead(ssl_.get(), 1);
+    }
+    return status;
+}
+
+SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) noexcept {
+    count = 0;
+    ERR_clear_error();
+    while (count < space.size()) {
+        std::size_t opened = 0;
+        const TlsStatus status = perform("data", [&](SSL* ssl) {
+            return SSL_read_ex(ssl, space.data() + count, space.size() - count, &opened);
+        });
+        if (status != TlsStatus::done) {
+            return status;
+        }
+        count += opened;
+        // With nothing before and inside OpenSSL there is nothing to be had: asking would cost as
+        // much as a small record.
+        if (input_.empty() && SSL_has_pending(ssl_.get()) == 0) {
+            return TlsStatus::want_input;
+        }
+    }
+    return TlsStatus::done;
+}
+
+SLUICE_INLINE TlsStatus TlsEngine::write(Bytes data, std::size_t& count) noexcept {
+    count = 0;
+    ERR_clear_error();
+    while (count < data.size()) {
+        std::size_t sealed = 0;
+        const TlsStatus status = perform("data", [&](SSL* ssl) {
+            return SSL_write_ex(ssl, data.data() + count, data.size() - count, &sealed);
+        });
+        if (status != TlsStatus::done) {
+            return status;
+        }
+        count += sealed;
+    }
+    return TlsStatus::done;
+}
+
+SLUICE_INLINE TlsStatus TlsEngine::shutdown() noexcept {
+    ERR_clear_error();
+    const bool sent_before = (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0;
+    if (!sent_before) {
+        int result = 0;
+        const TlsStatus status = perform("shutdown", [&](SSL* ssl) {
+            result = SSL_shutdown(ssl);
+            // 0: sent, the peer's is not there yet, which is no error.
+            return result == 0 ? 1 : result;
+        });
+        if (status == TlsStatus::failed) {
+            return status;
+        }
+    }
+    const bool received = (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+    return received ? TlsStatus::done : TlsStatus::want_input;
+}
+
+SLUICE_INLINE void TlsEngine::keep_buffers(bool on) noexcept {
+    if (on) {
+        SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
+    } else {
+        SSL_set_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
+        // What holds part of a record is released by the mode, once it is complete.
+        SSL_free_buffers(ssl_.get());
+    }
+}
+
+SLUICE_INLINE std::error_code TlsEngine::failure_code() const noexcept {
+    if (output_lost_) {
+        return std::make_error_code(std::errc::not_enough_memory);
+    }
+    if (failure().verify_code != 0) {
+        return Error::tls_certificate_rejected;
+    }
+    return failure().phase == "handshake" ? Error::tls_handshake_failed : Error::tls_protocol_error;
+}
+
+SLUICE_INLINE TlsInfo TlsEngine::info(int layer) const {
+    return TlsInfo(describe_connection(*ssl_, layer));
+}
+
+}  // namespace sluice::inline v0_1::detail

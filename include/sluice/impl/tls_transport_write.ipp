@@ -1,0 +1,273 @@
+// TlsTransport: sealing what is written, and ending.
+#pragma once
+
+#include <sluice/detail/sys.hpp>
+#include <sluice/detail/tls_transport.hpp>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+namespace sluice::inline v0_1::detail {
+
+// ---- writing ----
+
+SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
+                                             std::size_t& sent) noexcept {
+    while (!write_blocked_ && !ended()) {
+        if (!seal_burst(pieces, sent)) {
+            fail_with_engine();
+            return false;
+        }
+        if (sealed_.empty()) {
+            break;
+        }
+        pass_down();
+    }
+    return !ended();
+}
+
+/// Seals the queue and then `pieces`, until a burst is full or nothing is left. `sent` counts bytes
+/// of `pieces`. False if the engine failed.
+SLUICE_INLINE bool TlsTransport::seal_burst(std::span<const Bytes> pieces,
+                                            std::size_t& sent) noexcept {
+    std::size_t total = 0;
+    for (const Bytes piece : pieces) {
+        total += piece.size();
+    }
+    while (!queue_.empty() && sealed_.size() < limits::tls_burst_bytes) {
+        const Bytes front = queue_.front();
+        const std::size_t taken = seal(front, queue_.size() + total - sent == front.size());
+        queue_.consume(taken, core_->gather_pool());
+        if (taken == 0) {
+            return false;
+        }
+    }
+    std::size_t skip = sent;
+    for (Bytes piece : pieces) {
+        const std::size_t skipped = std::min(skip, piece.size());
+        skip -= skipped;
+        piece = piece.subspan(skipped);
+        while (!piece.empty()) {
+            if (sealed_.size() >= limits::tls_burst_bytes) {
+                return true;
+            }
+            const std::size_t taken = seal(piece, total - sent == piece.size());
+            if (taken == 0) {
+                return false;
+            }
+            sent += taken;
+            piece = piece.subspan(taken);
+        }
+    }
+    return true;
+}
+
+/// Seals the front of `data`, in full records as far as it goes; how much of it, 0 if the engine
+/// failed. Nothing is to follow if `is_last`.
+SLUICE_INLINE std::size_t TlsTransport::seal(Bytes data, bool is_last) noexcept {
+    // The last record on its own, so that sealed() can tell it from the others.
+    const std::size_t before_last =
+        (data.size() - 1) / limits::tls_record_bytes * limits::tls_record_bytes;
+    const std::size_t count =
+        before_last == 0 ? data.size() : std::min(before_last, limits::tls_seal_bytes);
+    sealing_last_ = is_last && count == data.size() && stream_ != nullptr;
+    std::size_t taken = 0;
+    static_cast<void>(engine_.write(data.first(count), taken));
+    sealing_last_ = false;
+    counters_.bytes_sent += taken;
+    return taken;
+}
+
+SLUICE_INLINE bool TlsTransport::sealed(Bytes ciphertext) noexcept {
+    if (sealing_last_) {
+        // It leaves from where OpenSSL made it, behind what is sealed already: a copy of 16 KiB
+        // costs as much as sealing 1 KiB.
+        stream_->send_segments(sealed_, ciphertext);
+        return true;
+    }
+    try {
+        sealed_.append_gathered(ciphertext, core_->gather_pool());
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+}
+
+/// Hands the ciphertext to the lower transport, which tells by its callbacks when that is enough.
+SLUICE_INLINE void TlsTransport::pass_down() noexcept {
+    if (sealed_.empty()) {
+        return;
+    }
+    if (stream_ != nullptr) {
+        stream_->send_segments(sealed_);
+        return;
+    }
+    try {
+        while (!sealed_.empty()) {
+            std::array<Bytes, limits::gather_segments> pieces;
+            const std::size_t count = sealed_.front_pieces(pieces);
+            lower_->writelines(std::span<const Bytes>(pieces.data(), count));
+            std::size_t passed = 0;
+            for (std::size_t index = 0; index < count; ++index) {
+                passed += pieces[index].size();
+            }
+            sealed_.consume(std::min(passed, sealed_.size()), core_->gather_pool());
+        }
+    } catch (...) {
+        end_with(error_of(std::current_exception()));
+    }
+}
+
+SLUICE_INLINE std::size_t TlsTransport::get_write_buffer_size() const noexcept {
+    return lost_ ? 0 : queue_.size() + sealed_.size() + lower_->get_write_buffer_size();
+}
+
+SLUICE_INLINE void TlsTransport::write_eof() {
+    throw std::logic_error("write_eof(): TLS cannot close one half of a connection; use close()");
+}
+
+// ---- ending ----
+
+SLUICE_INLINE void TlsTransport::close() {
+    if (closing_) {
+        return;
+    }
+    core_->check_thread("Transport::close()");
+    if (state_ == State::handshake) {
+        end_with({});
+        return;
+    }
+    if (!write_blocked_) {
+        flush_queue();
+    }
+    if (closing_) {
+        return;
+    }
+    closing_ = true;
+    state_ = State::flushing;
+    arm(shutdown_timeout_);
+    finish_writing();
+    if (!ended() && state_ != State::finished) {
+        // Reading goes on, past data that nobody wants, to the peer's close_notify.
+        defer(input_pending);
+    }
+}
+
+SLUICE_INLINE void TlsTransport::finish_writing() noexcept {
+    if (state_ == State::flushing && queue_.empty()) {
+        state_ = State::closing;
+        const TlsStatus status = engine_.shutdown();
+        pass_down();
+        if (status != TlsStatus::want_input || peer_closed_) {
+            finish();
+        }
+    }
+}
+
+/// Both sides have said all they had to say.
+SLUICE_INLINE void TlsTransport::finish() noexcept {
+    if (!ended()) {
+        state_ = State::finished;
+        // It flushes what it still holds; the timer runs on, for a peer that does not read.
+        lower_->close();
+    }
+}
+
+/// The engine can do no more: its alert goes out, then the connection is closed.
+SLUICE_INLINE void TlsTransport::fail_with_engine() noexcept {
+    if (ended()) {
+        return;
+    }
+    pass_down();
+    if (!ended()) {
+        drop_queue(engine_.failure_code());
+        state_ = State::finished;
+        arm(shutdown_timeout_);
+        lower_->close();
+    }
+}
+
+SLUICE_INLINE void TlsTransport::end_with(std::error_code reason) noexcept {
+    if (ended()) {
+        return;
+    }
+    drop_queue(reason);
+    sealed_.clear(core_->gather_pool());
+    state_ = State::finished;
+    core_->cancel(*this);
+    lower_->abort();
+    if (!lower_started_) {
+        defer(lost_pending);
+    }
+}
+
+SLUICE_INLINE void TlsTransport::on_timer() noexcept {
+    if (state_ == State::handshake) {
+        end_with(Error::tls_handshake_timeout);
+        return;
+    }
+    // An engine that failed has its reason already.
+    if (!ended()) {
+        drop_queue(reason_ ? reason_ : Error::tls_shutdown_timeout);
+    }
+    state_ = State::finished;
+    lower_->abort();
+}
+
+SLUICE_INLINE void TlsTransport::arm(Duration delay) noexcept {
+    core_->cancel(*this);
+    try {
+        core_->schedule(*this, sys::now() + delay);
+    } catch (const std::bad_alloc&) {
+        end_with(std::make_error_code(std::errc::not_enough_memory));
+    }
+}
+
+SLUICE_INLINE void TlsTransport::lower_lost(std::error_code reason) noexcept {
+    adapter_ = nullptr;
+    if (!ended()) {
+        if (!reason && state_ == State::handshake) {
+            reason = std::make_error_code(std::errc::connection_aborted);
+        }
+        drop_queue(reason_ ? reason_ : reason);
+    }
+    state_ = State::finished;
+    tell_started();
+    Ready::unlink();
+    deferred_ = 0;
+    run_lost();
+}
+
+SLUICE_INLINE void TlsTransport::release_lower() noexcept {
+    core_->warm_list().remove(*this);
+    core_->cancel(*this);
+    sealed_.clear(core_->gather_pool());
+    engine_.set_input({});
+    unread_ = {};
+    own_space_.reset();
+    if (adapter_ != nullptr) {
+        std::exchange(adapter_, nullptr)->forget();
+    }
+}
+
+SLUICE_INLINE void TlsTransport::extra_info(std::uint32_t key, void* value) const {
+    switch (key) {
+        case extra::counters.id:
+            *static_cast<TransportCounters*>(value) = counters_;
+            break;
+        case extra::tls.id:
+            if (handshaken_) {
+                *static_cast<TlsInfo*>(value) = engine_.info(static_cast<int>(layer_));
+            }
+            break;
+        case extra::tls_failure.id:
+            *static_cast<TlsFailure*>(value) = engine_.failure();
+            break;
+        default:
+            extra_info_of(*lower_, key, value);
+            break;
+    }
+}
+
+}  // namespace sluice::inline v0_1::detail

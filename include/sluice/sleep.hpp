@@ -1,0 +1,52 @@
+// sleep: a pause of the awaiting task, not of the loop.
+#pragma once
+
+#include <sluice/detail/timer_heap.hpp>
+#include <sluice/handle.hpp>
+#include <sluice/task.hpp>
+
+#include <chrono>
+#include <coroutine>
+
+namespace sluice::inline v0_1 {
+namespace detail {
+
+class SLUICE_API SleepAwaiter final : public LeafAwaiter, private Timer {
+public:
+    explicit SleepAwaiter(Duration delay) noexcept : delay_(delay) {}
+    ~SleepAwaiter();
+    bool await_ready() const noexcept { return false; }
+    template <TaskLike Promise>
+    void await_suspend(std::coroutine_handle<Promise> coroutine) {
+        suspend(coroutine);
+        arm(coroutine.promise().root());
+    }
+    void await_resume();
+
+private:
+    void arm(TaskRoot& root);
+    bool cancel() noexcept override;
+    void on_timer() noexcept override { resume_soon(); }
+
+    Duration delay_;
+    LoopCore* core_ = nullptr;
+    bool cancelled_ = false;
+};
+
+}  // namespace detail
+
+/// Suspends the awaiting task for at least `delay`; zero or less lets everything else that is ready
+/// run once. asyncio.sleep.
+template <class Rep, class Period>
+detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> delay) noexcept {
+    // What does not fit the loop's nanoseconds means for ever, not at once.
+    const std::chrono::duration<double> seconds = delay;
+    const bool fits = seconds < std::chrono::duration<double>(Duration::max());
+    return detail::SleepAwaiter(fits ? std::chrono::duration_cast<Duration>(delay)
+                                     : Duration::max());
+}
+
+/// Schedules callbacks, runs tasks, connects and serves. To be used on one thread at a time, except
+/// call_soon_threadsafe().
+
+}  // namespace sluice::inline v0_1
