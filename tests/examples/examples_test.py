@@ -5,6 +5,7 @@ SLUICE_EXAMPLES names the folder with the programs.
 """
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -337,6 +338,112 @@ class MultiLoopServer(unittest.TestCase):
             for client in clients:
                 self.assertEqual(client.recv(1), b"")
             self.assertEqual(server.error_text(), "")
+
+
+class SlowReader(unittest.TestCase):
+    def check_lines(self, connection, first, last):
+        expected = "".join(f"line {number}\n" for number in range(first, last + 1)).encode()
+        self.assertTrue(receive_exactly(connection, len(expected)) == expected)
+
+    def test_sends_no_faster_than_each_client_reads(self):
+        many = 2_000_000
+        with example("slow_reader", HOST, 0) as server:
+            port = server.listening_port()
+            with connect(port) as sleeper, connect(port) as reader:
+                # More than all buffers on the way hold, sent to one client while the other reads nothing.
+                self.check_lines(reader, 1, many)
+                reader.close()
+                lines, unsent = self.told(server)
+                self.assertGreaterEqual(lines, many)
+                # The sleeper's stream stands still, and nothing of it is lost.
+                self.check_lines(sleeper, 1, 100_000)
+            lines, unsent = self.told(server)
+            self.assertGreater(lines, 100_000)
+            self.assertLess(lines * len("line 1\n"), BUFFERS_AT_MOST)
+            # The high-water mark, and what was gathered when it was crossed.
+            self.assertLess(unsent, 2 * 65536)
+            server.end()
+
+    def told(self, server):
+        match = re.fullmatch(r"(\d+) lines, at most (\d+) bytes unsent", server.line())
+        self.assertIsNotNone(match)
+        return int(match[1]), int(match[2])
+
+
+class Lines(unittest.TestCase):
+    def test_answers_lines_however_they_are_cut(self):
+        with example("lines", HOST, 0) as server:
+            with connect(server.listening_port()) as client:
+                for piece, answer in ((b"four\n", b"4\n"), (b"\nse", b"0\n"), (b"ven 77\nx\n", b"8\n1\n")):
+                    client.sendall(piece)
+                    self.assertEqual(receive_exactly(client, len(answer)), answer)
+                client.sendall(b"quit\nand this is not answered\n")
+                self.assertEqual(receive_all(client), b"goodbye\n")
+            server.end()
+
+    def test_hangs_up_on_a_line_without_end(self):
+        with example("lines", HOST, 0) as server:
+            with connect(server.listening_port()) as client:
+                client.sendall(b"x" * 1001)
+                self.assertEqual(receive_all(client), b"")
+            server.end()
+
+    def test_does_not_wait_for_ever(self):
+        with example("lines", HOST, 0, 50) as server:
+            with connect(server.listening_port()) as client:
+                self.assertEqual(receive_all(client), b"too slow, goodbye\n")
+            server.end()
+
+
+class Reconnect(unittest.TestCase):
+    def test_tries_until_the_server_is_there(self):
+        with socket.socket() as listener:
+            listener.settimeout(LIMIT)
+            listener.bind((HOST, 0))  # Until it listens, the system refuses.
+            with example("reconnect", *listener.getsockname()) as client:
+                for _ in range(2):
+                    self.assertRegex(client.line(), rf"{HOST}:.*, trying again$")
+                listener.listen()
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"welcome\n")
+                line = client.line()
+                while line.endswith(", trying again"):
+                    line = client.line()
+                self.assertEqual(line, "welcome")
+                self.assertEqual(client.exit_code(), 0)
+
+    def test_gives_up_after_the_last_attempt(self):
+        with socket.socket() as unused:
+            unused.bind((HOST, 0))
+            port = unused.getsockname()[1]
+            with example("reconnect", HOST, port, 2) as client:
+                self.assertIn("trying again", client.line())
+                self.assertEqual(client.exit_code(), 1)
+                self.assertIn(f"{HOST}:{port}", client.error_text())
+
+
+class Worker(unittest.TestCase):
+    def test_counts_for_several_clients_at_once(self):
+        with example("worker", HOST, 0) as server:
+            port = server.listening_port()
+            with connect(port) as slow, connect(port) as quick:
+                slow.sendall(b"30000000\n")
+                for _ in range(3):
+                    quick.sendall(b"100\n")
+                    self.assertEqual(receive_line(quick), "25 primes below 100\n")
+                self.assertEqual(receive_line(slow), "1857859 primes below 30000000\n")
+            server.end()
+
+    def test_survives_a_client_that_leaves_before_the_answer(self):
+        with example("worker", HOST, 0) as server:
+            port = server.listening_port()
+            with connect(port) as client:
+                client.sendall(b"3000000\n" * 3)
+            with connect(port) as client:
+                client.sendall(b"10\n")
+                self.assertEqual(receive_line(client), "4 primes below 10\n")
+            server.end()
 
 
 class Counters(unittest.TestCase):

@@ -19,8 +19,13 @@ endfunction()
 
 if(SLUICE_BUILD_EXAMPLES)
     set(folder "SLUICE_EXAMPLES=$<TARGET_FILE_DIR:example_echo_server>")
-    foreach(class EchoServer EchoClient Chat TcpProxy GracefulShutdown MultiLoopServer)
+    foreach(class EchoServer EchoClient Chat TcpProxy GracefulShutdown MultiLoopServer SlowReader
+                  Lines Reconnect Worker
+    )
         process_test(examples.${class} examples examples/examples_test.py ${class} "${folder}")
+    endforeach()
+    foreach(class TlsEchoServer TlsEchoClient HttpsGet StartTls MutualTls CertReload)
+        process_test(examples.${class} examples examples/tls_examples_test.py ${class} "${folder}")
     endforeach()
     if(TARGET example_counters)
         process_test(examples.Counters examples examples/examples_test.py Counters "${folder}")
@@ -48,6 +53,15 @@ foreach(server example simple buffered threads)
     # One core for the server, one for the clients.
     set_tests_properties(interop.${server}.ThousandConnections PROPERTIES PROCESSORS 2)
 endforeach()
+
+if(SLUICE_BUILD_BENCH)
+    process_test(
+        bench.Driver bench examples/bench_test.py Driver
+        "SLUICE_BENCH=$<TARGET_FILE_DIR:bench_echo>;SLUICE_CHART=${PROJECT_SOURCE_DIR}/bench/chart.py"
+    )
+    # It pins its processes to cores of its own and needs them for itself.
+    set_tests_properties(bench.Driver PROPERTIES PROCESSORS 2)
+endif()
 
 add_test(
     NAME tree.snippets

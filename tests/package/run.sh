@@ -85,7 +85,8 @@ case_pkg_config() {
     export PKG_CONFIG_PATH
     version=$(pkg-config --modversion sluice)
     [ "$version" = "$SLUICE_VERSION" ] || fail "pkg-config says version $version"
-    read -ra flags <<<"$(pkg-config --cflags --libs sluice)"
+    # The prefix holds the static library, whose own libraries only --static names.
+    read -ra flags <<<"$(pkg-config --static --cflags --libs sluice)"
     "$CXX" -std=c++20 -o "$build/consumer" "$consumer"/*.cpp "${flags[@]}"
     "$build/consumer"
 }
@@ -170,7 +171,7 @@ case_header_only_two_units() {
         "$CXX" -std=c++20 -O0 -Wall -Wextra -DSLUICE_HEADER_ONLY=1 -I "$SLUICE_SOURCE/include" \
             -c "$consumer/$unit.cpp" -o "$build/$unit.o"
     done
-    "$CXX" -o "$build/consumer" "$build/main.o" "$build/second.o" -pthread
+    "$CXX" -o "$build/consumer" "$build/main.o" "$build/second.o" -lssl -lcrypto -pthread
     "$build/consumer"
 }
 

@@ -21,6 +21,12 @@ const char* name_of(TransportKind transport) {
     switch (transport) {
         case TransportKind::tcp:
             return "tcp";
+        case TransportKind::tls:
+            return "tls";
+        case TransportKind::tls_over_transport:
+            return "tls_over_transport";
+        case TransportKind::tls_in_tls:
+            return "tls_in_tls";
     }
     return "?";
 }
@@ -33,6 +39,13 @@ const char* name_of(Backend backend) {
             return "epoll";
     }
     return "?";
+}
+
+template <class Wanted>
+std::vector<ConformanceCase> cases_where(Wanted wanted) {
+    std::vector<ConformanceCase> cases = conformance_cases();
+    std::erase_if(cases, [wanted](const ConformanceCase& each) { return !wanted(each); });
+    return cases;
 }
 
 std::string what_of(const std::exception_ptr& exception) {
@@ -51,9 +64,10 @@ std::string what_of(const std::exception_ptr& exception) {
 }  // namespace
 
 std::vector<ConformanceCase> conformance_cases() {
+    using enum TransportKind;
     std::vector<ConformanceCase> cases;
     for (const Backend backend : {Backend::epoll}) {
-        for (const TransportKind transport : {TransportKind::tcp}) {
+        for (const TransportKind transport : {tcp, tls, tls_over_transport, tls_in_tls}) {
             for (const ProtocolKind protocol : {ProtocolKind::simple, ProtocolKind::buffered}) {
                 cases.push_back({backend, transport, protocol});
             }
@@ -63,9 +77,25 @@ std::vector<ConformanceCase> conformance_cases() {
 }
 
 std::vector<ConformanceCase> conformance_cases(ProtocolKind only) {
-    std::vector<ConformanceCase> cases = conformance_cases();
-    std::erase_if(cases, [only](const ConformanceCase& each) { return each.protocol != only; });
-    return cases;
+    return cases_where([only](const ConformanceCase& each) { return each.protocol == only; });
+}
+
+std::vector<ConformanceCase> conformance_cases_with_half_close() {
+    return conformance_cases_without_tls();
+}
+
+std::vector<ConformanceCase> conformance_cases_with_tls() {
+    return cases_where(
+        [](const ConformanceCase& each) { return each.transport != TransportKind::tcp; });
+}
+
+std::vector<ConformanceCase> conformance_cases_made_directly() {
+    return cases_where([](const ConformanceCase& each) { return is_direct(each.transport); });
+}
+
+std::vector<ConformanceCase> conformance_cases_without_tls() {
+    return cases_where(
+        [](const ConformanceCase& each) { return each.transport == TransportKind::tcp; });
 }
 
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info) {
@@ -163,6 +193,19 @@ TransportPair& ConformanceTest::another(Recorder& recorder) {
     return *others_.back();
 }
 
+bool ConformanceTest::run_until(const std::function<bool()>& done, std::source_location where) {
+    return test::run_until(
+        loop(),
+        [&] {
+            pair_->serve_peer();
+            for (const auto& other : others_) {
+                other->serve_peer();
+            }
+            return done();
+        },
+        where);
+}
+
 void ConformanceTest::open(TransportPair& pair, PairOptions options) {
     pair.start(options);
     ASSERT_TRUE(run_until([&pair] { return pair.ready() || pair.failure(); }));
@@ -205,6 +248,13 @@ void ConformanceTest::peer_sends(std::string_view bytes) {
         bytes.remove_prefix(peer().send_some(bytes));
         return bytes.empty();
     }));
+}
+
+void ConformanceTest::peer_ends() {
+    peer().shutdown_write();
+    // A TLS stream ends with a record; what is below goes on.
+    ASSERT_TRUE(uses_tls() ? wait_readable(fd_of(transport()))
+                           : wait_for_hang_up(fd_of(transport())));
 }
 
 void ConformanceTest::in_callback(std::function<void()> body) {

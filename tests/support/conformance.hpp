@@ -33,6 +33,14 @@ struct ConformanceCase {
 std::vector<ConformanceCase> conformance_cases();
 /// The columns of one protocol kind, for behaviour that only this kind has.
 std::vector<ConformanceCase> conformance_cases(ProtocolKind only);
+/// The columns whose streams have two halves that end on their own.
+std::vector<ConformanceCase> conformance_cases_with_half_close();
+/// The columns with TLS, for behaviour that only TLS has.
+std::vector<ConformanceCase> conformance_cases_with_tls();
+/// The columns whose connection_made is the library's own: not those that start_tls() makes.
+std::vector<ConformanceCase> conformance_cases_made_directly();
+/// The columns in which bytes leave as they were written, in which a case can count them.
+std::vector<ConformanceCase> conformance_cases_without_tls();
 /// "epoll_tcp_buffered"; for INSTANTIATE_TEST_SUITE_P.
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info);
 void PrintTo(const ConformanceCase& value, std::ostream* out);
@@ -91,6 +99,11 @@ class ConformanceTest : public LoopTest, public testing::WithParamInterface<Conf
 protected:
     ConformanceTest();
 
+    /// Runs the loop until `done()`, the peers doing what a peer does by itself meanwhile (see
+    /// TransportPair::serve_peer). False, with a failure, after ten seconds.
+    bool run_until(const std::function<bool()>& done,
+                   std::source_location where = std::source_location::current());
+
     /// Makes the connection and waits until create_* has returned. The trace is then "M returns",
     /// for a server "M".
     void open(PairOptions options = {});
@@ -102,6 +115,7 @@ protected:
     /// Starts one and waits until it is ready.
     void open(TransportPair& pair, PairOptions options);
 
+    [[nodiscard]] bool uses_tls() const { return GetParam().transport != TransportKind::tcp; }
     [[nodiscard]] bool buffered() const { return GetParam().protocol == ProtocolKind::buffered; }
     [[nodiscard]] Recorder& recorder() noexcept { return *recorder_; }
     [[nodiscard]] TransportPair& pair() noexcept { return *pair_; }
@@ -116,6 +130,8 @@ protected:
     std::string peer_receives_everything();
     /// Sends from the peer, running the loop as long as the kernel refuses.
     void peer_sends(std::string_view bytes);
+    /// The peer ends its stream, and the kernel has that for us: nothing has been read yet.
+    void peer_ends();
     /// Runs `body` as a callback of the loop and waits for it: where gathering applies.
     void in_callback(std::function<void()> body);
     /// Writes until the kernel takes no more and the unsent bytes stay constant; the peer must not

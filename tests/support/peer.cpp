@@ -2,6 +2,8 @@
 // transports.
 #include "support/peer.hpp"
 
+#include "support/peer_tls.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -61,6 +63,12 @@ bool poll_for(int fd, short events) {
 
 }  // namespace
 
+Peer::Peer() noexcept = default;
+
+Peer::~Peer() {
+    close();
+}
+
 Peer::Peer(int fd) : fd_(fd) {
     const int flags = checked(::fcntl(fd, F_GETFL), "fcntl");
     checked(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl");
@@ -70,7 +78,13 @@ Peer::Peer(Peer&& other) noexcept
     : fd_(other.release()),
       received_(std::move(other.received_)),
       saw_end_(other.saw_end_),
-      error_(other.error_) {}
+      wire_ended_(other.wire_ended_),
+      truncated_(other.truncated_),
+      error_(other.error_),
+      tls_(std::move(other.tls_)),
+      pending_(std::move(other.pending_)),
+      early_(std::move(other.early_)),
+      early_end_(other.early_end_) {}
 
 Peer& Peer::operator=(Peer&& other) noexcept {
     if (this != &other) {
@@ -78,7 +92,13 @@ Peer& Peer::operator=(Peer&& other) noexcept {
         fd_ = other.release();
         received_ = std::move(other.received_);
         saw_end_ = other.saw_end_;
+        wire_ended_ = other.wire_ended_;
+        truncated_ = other.truncated_;
         error_ = other.error_;
+        tls_ = std::move(other.tls_);
+        pending_ = std::move(other.pending_);
+        early_ = std::move(other.early_);
+        early_end_ = other.early_end_;
     }
     return *this;
 }
@@ -101,7 +121,55 @@ Peer Peer::connect(std::uint16_t port, SocketBuffers buffers) {
     return peer;
 }
 
+void Peer::speak_tls(std::unique_ptr<PeerTls> tls) {
+    tls_ = std::move(tls);
+    send_some({});
+}
+
+/// False while the kernel refuses some of it.
+bool Peer::send_pending() {
+    send_early();
+    pending_ += tls_->take_output();
+    // A peer that is gone already will say so when it is read from.
+    const std::size_t sent = error_ == 0 && fd_ >= 0 ? send_plain(pending_) : pending_.size();
+    pending_.erase(0, sent);
+    return pending_.empty();
+}
+
+void Peer::send_early() {
+    if (!early_.empty() && tls_->write(early_)) {
+        early_.clear();
+    }
+    if (early_end_ && early_.empty() && tls_->handshaken()) {
+        early_end_ = false;
+        tls_->shut_down();
+    }
+}
+
 std::size_t Peer::send_some(std::string_view bytes) {
+    if (tls_ == nullptr) {
+        return send_plain(bytes);
+    }
+    constexpr std::size_t piece_bytes = 16 * 1024;
+    std::size_t sent = 0;
+    do {
+        const std::string_view piece = bytes.substr(sent, piece_bytes);
+        if (!send_pending() || !tls_->write(piece)) {
+            break;
+        }
+        sent += piece.size();
+    } while (sent < bytes.size());
+    send_pending();
+    return sent;
+}
+
+void Peer::send_raw(std::string_view bytes) {
+    if (send_plain(bytes) != bytes.size()) {
+        throw std::logic_error("Peer::send_raw: the kernel did not take all bytes at once");
+    }
+}
+
+std::size_t Peer::send_plain(std::string_view bytes) {
     std::size_t sent = 0;
     while (sent < bytes.size()) {
         const ssize_t count = ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
@@ -120,16 +188,20 @@ std::size_t Peer::send_some(std::string_view bytes) {
 }
 
 void Peer::send(std::string_view bytes) {
+    if (tls_ != nullptr && !tls_->handshaken()) {
+        early_ += bytes;
+        send_pending();
+        return;
+    }
     if (send_some(bytes) != bytes.size()) {
         throw std::logic_error("Peer::send: the kernel did not take all bytes at once");
     }
 }
 
 void Peer::receive_available() {
-    while (fd_ >= 0 && !saw_end_ && error_ == 0) {
-        const std::size_t before = received_.size();
-        receive_at_most(256 * 1024);
-        if (received_.size() == before) {
+    while (fd_ >= 0 && !wire_ended_ && error_ == 0) {
+        std::string chunk(256 * 1024, '\0');
+        if (receive_chunk(chunk) == 0) {
             return;
         }
     }
@@ -137,20 +209,55 @@ void Peer::receive_available() {
 
 void Peer::receive_at_most(std::size_t byte_count) {
     std::string chunk(byte_count, '\0');
+    receive_chunk(chunk);
+}
+
+/// As much as fits into `chunk`; how many bytes came from the wire.
+std::size_t Peer::receive_chunk(std::string& chunk) {
     ssize_t count = 0;
     do {
         count = ::recv(fd_, chunk.data(), chunk.size(), 0);
     } while (count < 0 && errno == EINTR);
-    if (count > 0) {
+    if (count > 0 && tls_ == nullptr) {
         received_.append(chunk, 0, static_cast<std::size_t>(count));
+    } else if (count > 0) {
+        tls_->feed({chunk.data(), static_cast<std::size_t>(count)});
     } else if (count == 0) {
+        truncated_ = tls_ != nullptr && !tls_->saw_every_end();
         saw_end_ = true;
+        wire_ended_ = true;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         error_ = errno;
     }
+    if (tls_ != nullptr && !wire_ended_ && error_ == 0) {
+        if (!saw_end_ && !tls_->read(received_)) {
+            saw_end_ = true;
+            // RFC 8446, 6.1: the answer to close_notify is close_notify.
+            tls_->shut_down();
+        }
+        try {
+            send_pending();
+        } catch (const std::system_error& gone) {
+            error_ = gone.code().value();
+        }
+    }
+    return static_cast<std::size_t>(std::max<ssize_t>(count, 0));
 }
 
 void Peer::shutdown_write() {
+    if (tls_ == nullptr) {
+        shutdown_write_raw();
+        return;
+    }
+    if (tls_->handshaken()) {
+        tls_->shut_down();
+    } else {
+        early_end_ = true;
+    }
+    send_pending();
+}
+
+void Peer::shutdown_write_raw() {
     // ENOTCONN: the other end has reset the connection, which leaves nothing to finish.
     if (::shutdown(fd_, SHUT_WR) < 0 && errno != ENOTCONN) {
         throw std::system_error(errno, std::system_category(), "shutdown");

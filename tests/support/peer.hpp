@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,18 +23,30 @@ struct SocketBuffers {
     std::optional<int> receive_bytes;
 };
 
-/// A connected stream socket in the test's hands. Non-blocking, close-on-exec.
+class PeerTls;
+
+/// A connected stream socket in the test's hands. Non-blocking, close-on-exec. After speak_tls()
+/// the calls below mean plaintext and the ends of the TLS stream.
 class Peer {
 public:
-    Peer() noexcept = default;
+    Peer() noexcept;
     /// Takes the descriptor over.
     explicit Peer(int fd);
     Peer(Peer&& other) noexcept;
     Peer& operator=(Peer&& other) noexcept;
-    ~Peer() { close(); }
+    ~Peer();
 
     /// Connects to 127.0.0.1:port and waits for the handshake, which the kernel's backlog answers.
     static Peer connect(std::uint16_t port, SocketBuffers buffers = {});
+
+    /// Speaks TLS from here on; whoever reads and sends drives the handshake.
+    void speak_tls(std::unique_ptr<PeerTls> tls);
+    /// Null for a plain socket.
+    [[nodiscard]] PeerTls* tls() const noexcept { return tls_.get(); }
+    /// Sends these bytes as they are, whatever the peer speaks. Throws as send().
+    void send_raw(std::string_view bytes);
+    /// FIN without close_notify.
+    void shutdown_write_raw();
 
     [[nodiscard]] int fd() const noexcept { return fd_; }
     [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
@@ -42,9 +55,11 @@ public:
 
     /// Sends what the kernel takes at once; the count.
     std::size_t send_some(std::string_view bytes);
-    /// Sends everything; throws std::logic_error if the kernel does not take it at once.
+    /// Sends everything; throws std::logic_error if the kernel does not take it at once. A TLS peer
+    /// keeps what its unfinished handshake does not let it send yet, and sends it right after.
     void send(std::string_view bytes);
-    /// Reads what is there into received(), until nothing is left, the end or an error.
+    /// Reads what is there into received(), until nothing is left, the end or an error. A TLS peer
+    /// answers what is to be answered: handshakes, close_notify.
     void receive_available();
     /// Reads at most this many bytes.
     void receive_at_most(std::size_t byte_count);
@@ -55,8 +70,10 @@ public:
     [[nodiscard]] bool saw_end() const noexcept { return saw_end_; }
     /// errno of the read that failed, e.g. ECONNRESET; 0 if none did.
     [[nodiscard]] int error() const noexcept { return error_; }
+    /// The stream ended without close_notify.
+    [[nodiscard]] bool truncated() const noexcept { return truncated_; }
 
-    /// FIN; nothing on a connection that was reset.
+    /// FIN, or close_notify; nothing on a connection that was reset.
     void shutdown_write();
     /// RST: close() with SO_LINGER 0 (socket(7)).
     void reset();
@@ -64,10 +81,21 @@ public:
     [[nodiscard]] std::uint16_t local_port() const;
 
 private:
+    std::size_t send_plain(std::string_view bytes);
+    std::size_t receive_chunk(std::string& chunk);
+    bool send_pending();
+    void send_early();
+
     int fd_ = -1;
     std::string received_;
     bool saw_end_ = false;
+    bool wire_ended_ = false;
+    bool truncated_ = false;
     int error_ = 0;
+    std::unique_ptr<PeerTls> tls_;
+    std::string pending_;  // ciphertext the kernel has not taken yet
+    std::string early_;    // plaintext that waits for the handshake
+    bool early_end_ = false;
 };
 
 /// A listening socket on a free port of 127.0.0.1.

@@ -145,10 +145,14 @@ int SimMachine::add(std::unique_ptr<SimSocket> socket) {
     return static_cast<int>(slot - descriptors.begin()) + 3;
 }
 
-SimSocket* SimMachine::find(int fd, const char* call) {
+SimSocket* SimMachine::peek(int fd) const noexcept {
     const auto index = static_cast<std::size_t>(fd - 3);
-    if (fd >= 3 && index < descriptors.size() && descriptors[index] != nullptr) {
-        return descriptors[index].get();
+    return fd >= 3 && index < descriptors.size() ? descriptors[index].get() : nullptr;
+}
+
+SimSocket* SimMachine::find(int fd, const char* call) {
+    if (SimSocket* socket = peek(fd)) {
+        return socket;
     }
     violation(std::string(call) + " on descriptor " + std::to_string(fd) + ", which is not open");
     return nullptr;
@@ -281,8 +285,8 @@ void SimKernel::add_host(const std::string& name, std::error_code error) {
 void SimKernel::black_hole(const SocketAddress& address) {
     machine_->black_holes.insert(address.to_string());
 }
-void SimKernel::refuse(const SocketAddress& address, int error) {
-    machine_->refused[address.to_string()] = error;
+void SimKernel::refuse(const SocketAddress& address, int error, Duration after) {
+    machine_->refused[address.to_string()] = {.error = error, .after = after};
 }
 
 SimPeer SimKernel::connect_peer(const SocketAddress& to, const SocketAddress& from) {
@@ -327,24 +331,22 @@ std::string SimKernel::describe_descriptors() const {
 }
 
 std::uint64_t SimKernel::bytes_sent(int fd) const noexcept {
-    const auto index = static_cast<std::size_t>(fd - 3);
-    if (fd < 3 || index >= machine_->descriptors.size() ||
-        machine_->descriptors[index] == nullptr ||
-        machine_->descriptors[index]->endpoint == nullptr) {
-        return 0;
-    }
-    return machine_->descriptors[index]->endpoint->sent;
+    const SimSocket* socket = machine_->peek(fd);
+    return socket == nullptr || socket->endpoint == nullptr ? 0 : socket->endpoint->sent;
+}
+
+bool SimKernel::refused_bytes(int fd) const noexcept {
+    const SimSocket* socket = machine_->peek(fd);
+    return socket != nullptr && socket->endpoint != nullptr && socket->endpoint->refused_bytes;
 }
 
 bool SimKernel::gave_error(int fd, const std::error_code& error) const noexcept {
-    const auto index = static_cast<std::size_t>(fd - 3);
-    if (fd < 3 || index >= machine_->descriptors.size() ||
-        machine_->descriptors[index] == nullptr || error.category() != std::system_category()) {
+    const SimSocket* socket = machine_->peek(fd);
+    if (socket == nullptr || error.category() != std::system_category()) {
         return false;
     }
-    const SimSocket& socket = *machine_->descriptors[index];
-    return socket.errors_given.contains(error.value()) ||
-           (socket.endpoint != nullptr && socket.endpoint->errors_given.contains(error.value()));
+    return socket->errors_given.contains(error.value()) ||
+           (socket->endpoint != nullptr && socket->endpoint->errors_given.contains(error.value()));
 }
 
 const std::vector<std::string>& SimKernel::violations() const noexcept {

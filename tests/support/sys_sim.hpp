@@ -66,9 +66,10 @@ struct SimFaults {
     unsigned epoll_shortage = 0;    // epoll_ctl: ENOMEM, ENOSPC
     unsigned reorder = 0;           // a batch comes in another order
     unsigned partial_batch = 0;     // a batch is not all that is ready
+    unsigned late_wake = 0;         // a wait ends later than it could, and more is ready then
     unsigned delay = 0;             // what is sent becomes visible later
     unsigned slow_connect = 0;      // connect is in progress for a while
-    Duration delay_most{};          // of `delay` and `slow_connect`
+    Duration delay_most{};          // of `delay`, `late_wake` and `slow_connect`
     unsigned resolver_failure = 0;  // EAI_AGAIN
     std::uint64_t most = ~std::uint64_t{0};  // after so many faults the kernel behaves
 };
@@ -153,8 +154,8 @@ public:
     void add_host(const std::string& name, std::error_code error);
     /// Connecting to `address` never gets an answer.
     void black_hole(const SocketAddress& address);
-    /// Connecting to `address` fails at once with `error`.
-    void refuse(const SocketAddress& address, int error);
+    /// Connecting to `address` fails with `error`, at once or after a while.
+    void refuse(const SocketAddress& address, int error, Duration after = {});
     /// Connects to a listener of the library, from an address given or chosen.
     SimPeer connect_peer(const SocketAddress& to, const SocketAddress& from = {});
     /// Accepts what the library connects to `address`.
@@ -166,6 +167,8 @@ public:
     [[nodiscard]] std::string describe_descriptors() const;
     /// Bytes that send has taken from `fd` so far; 0 if it is no stream.
     [[nodiscard]] std::uint64_t bytes_sent(int fd) const noexcept;
+    /// The last send on `fd` took less than it was offered.
+    [[nodiscard]] bool refused_bytes(int fd) const noexcept;
     /// `error` was given to the caller by a call on `fd` or on behalf of it.
     [[nodiscard]] bool gave_error(int fd, const std::error_code& error) const noexcept;
     /// Calls no correct program makes: on closed descriptors, closing what is still watched, ...

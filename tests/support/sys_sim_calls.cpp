@@ -160,8 +160,10 @@ Result<int> connect(int fd, const SocketAddress& address) noexcept {
     SimMachine& machine = call.machine;
     SimSocket& socket = *call.socket;
     const std::string name = address.to_string();
-    if (const auto refused = machine.refused.find(name); refused != machine.refused.end()) {
-        return Result<int>::failure(call.fail(refused->second));
+    const auto refused = machine.refused.find(name);
+    const bool is_refused = refused != machine.refused.end();
+    if (is_refused && refused->second.after == Duration::zero()) {
+        return Result<int>::failure(call.fail(refused->second.error));
     }
     if (!socket.local) {
         socket.local = address.with_port(machine.free_port());
@@ -176,7 +178,10 @@ Result<int> connect(int fd, const SocketAddress& address) noexcept {
     // As long as Linux sends a SYN again: tcp_syn_retries of tcp(7).
     socket.connect_until = machine.time + std::chrono::seconds(127);
     bool queue_full = false;
-    if (machine.black_holes.contains(name)) {
+    if (is_refused) {
+        socket.connect_at = machine.time + refused->second.after;
+        socket.connect_error = refused->second.error;
+    } else if (machine.black_holes.contains(name)) {
         socket.connect_at = socket.connect_until;
         socket.connect_error = ETIMEDOUT;
     } else {
@@ -332,6 +337,7 @@ IoResult move_out(SimCall which, int fd, std::span<const Bytes> pieces) {
     }
     constexpr int errors[] = {ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH, ENOBUFS};
     if (const std::optional<IoResult> disturbed = disturb(call, errors)) {
+        call.socket->endpoint->refused_bytes = true;
         call.machine.trace("%s(%d) disturbed: %s", to_string(which), fd,
                            disturbed->blocked() ? "would block" : "error");
         return *disturbed;
@@ -346,6 +352,7 @@ IoResult move_out(SimCall which, int fd, std::span<const Bytes> pieces) {
         most = endpoint.random.between(1, most - 1);
     }
     const IoResult sent = endpoint.transmit(pieces, most);
+    endpoint.refused_bytes = sent.blocked() || (sent.ok() && sent.value() < offered);
     call.machine.trace("%s(%d, %zu bytes in %zu pieces) = %s %zu", to_string(which), fd, offered,
                        pieces.size(),
                        sent.ok()        ? ""

@@ -82,12 +82,20 @@ std::size_t deliver(SimMachine& machine, SimSocket& epoll, std::vector<Ready>& r
 
 std::size_t wait_for_events(SimMachine& machine, SimSocket& epoll, std::span<epoll_event> events,
                             std::optional<TimePoint> deadline) {
+    bool slept = false;
     for (;;) {
         machine.run_due_actions();
         if (machine.run_readers()) {
             continue;
         }
         std::vector<Ready> ready = collect(machine, epoll);
+        if (!ready.empty() && slept &&
+            machine.fault(epoll.random, machine.kernel.faults.late_wake)) {
+            // The processor was busy with something else.
+            slept = false;
+            machine.time += machine.some_delay(epoll.random);
+            continue;
+        }
         if (!ready.empty()) {
             return deliver(machine, epoll, ready, events);
         }
@@ -99,6 +107,7 @@ std::size_t wait_for_events(SimMachine& machine, SimSocket& epoll, std::span<epo
             machine.idle = true;
             return 0;
         }
+        slept = true;
         machine.time = !next ? *deadline : !deadline ? *next : std::min(*next, *deadline);
     }
 }

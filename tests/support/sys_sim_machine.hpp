@@ -51,6 +51,7 @@ struct SimEndpoint {
     bool is_reset = false;
     int error = 0;  // pending, SO_ERROR
     std::uint64_t sent = 0;
+    bool refused_bytes = false;  // by the last send
     std::set<int> errors_given;
 
     std::function<void(SimPeer)> reader;
@@ -152,7 +153,11 @@ struct SimMachine {
     };
     std::map<std::string, Host> hosts;
     std::map<std::string, std::function<void(SimPeer)>> peer_listeners;
-    std::map<std::string, int> refused;
+    struct Refusal {
+        int error;
+        Duration after;
+    };
+    std::map<std::string, Refusal> refused;
     std::set<std::string> black_holes;
 
     // ---- observed ----
@@ -176,6 +181,8 @@ struct SimMachine {
 
     int add(std::unique_ptr<SimSocket> socket);
     [[nodiscard]] bool full() const noexcept;
+    /// The socket behind `fd`, or null.
+    [[nodiscard]] SimSocket* peek(int fd) const noexcept;
     /// The socket behind `fd`; null and a violation if there is none.
     SimSocket* find(int fd, const char* call);
     void violation(const std::string& what);

@@ -1,6 +1,10 @@
 // TransportPair: the four ways to make a transport and its raw peer. See transport_pair.hpp.
 #include "support/transport_pair.hpp"
 
+#include "support/peer_tls.hpp"
+#include "support/relay_transport.hpp"
+#include "support/tls_pki.hpp"
+
 #include <stdexcept>
 #include <utility>
 
@@ -15,33 +19,99 @@ namespace {
 constexpr int small_receive_bytes = 8 * 1024;
 constexpr int small_send_bytes = 64 * 1024;
 
+using Factory = std::function<std::unique_ptr<StreamProtocol>()>;
+
+constexpr int inner_layers = 3;
+
+/// Stands for the protocol of a connection that is about to be upgraded.
+class Placeholder final : public Protocol {
+public:
+    explicit Placeholder(std::function<void(Transport&)> on_made) : on_made_(std::move(on_made)) {}
+    void connection_made(Transport& transport) override { on_made_(transport); }
+    void data_received(Bytes) override {
+        throw std::logic_error("start_tls() let data through to the old protocol");
+    }
+
+private:
+    std::function<void(Transport&)> on_made_;
+};
+
 // The coroutines are written with every awaited value and argument in a named local: GCC 12
 // destroys temporaries of awaited expressions twice.
-template <class P>
-Task<void> connect_to(EventLoop& loop, std::uint16_t port, Recorder& recorder) {
-    auto connecting = loop.create_connection<P>("127.0.0.1", port, ConnectOptions(), &recorder);
-    const Connection<P> connection = co_await connecting;
+Task<void> connect_to(EventLoop& loop, Factory factory, std::uint16_t port, ConnectOptions options,
+                      Recorder& recorder, bool direct) {
+    auto connecting =
+        loop.create_connection(std::move(factory), "127.0.0.1", port, std::move(options));
+    const Connection<StreamProtocol> connection = co_await connecting;
+    if (!direct) {
+        co_return;
+    }
     recorder.note("returns");
     if (connection.transport.get() != &recorder.transport()) {
         throw std::logic_error("create_connection gave another transport than connection_made");
     }
 }
 
-template <class P>
-Task<void> adopt_socket(EventLoop& loop, Descriptor socket, bool accepted, Recorder& recorder) {
-    auto adopting = accepted ? loop.connect_accepted_socket<P>(std::move(socket), &recorder)
-                             : loop.create_connection<P>(std::move(socket), &recorder);
-    const Connection<P> connection = co_await adopting;
-    recorder.note("returns");
+Task<void> adopt_socket(EventLoop& loop, Factory factory, Descriptor socket,
+                        std::optional<AcceptOptions> accepted, ConnectOptions connected,
+                        Recorder& recorder, bool direct) {
+    auto adopting =
+        accepted ? loop.connect_accepted_socket(std::move(factory), std::move(socket), *accepted)
+                 : loop.create_connection(std::move(factory), std::move(socket), connected);
+    const Connection<StreamProtocol> connection = co_await adopting;
+    if (direct) {
+        recorder.note("returns");
+    }
 }
 
-template <class P>
-Task<void> serve(EventLoop& loop, Recorder& recorder, Ref<Server>& result) {
-    auto creating = loop.create_server<P>("127.0.0.1", 0, ServerOptions(), &recorder);
+Task<void> serve(EventLoop& loop, Factory factory, ServerOptions options, Ref<Server>& result) {
+    auto creating = loop.create_server(std::move(factory), "127.0.0.1", 0, std::move(options));
     result = co_await creating;
 }
 
+// What the library's dispatch does for a connection_made of its own.
+void tell_made(EventLoop& loop, Transport& transport) {
+    try {
+        transport.get_protocol()->connection_made(transport);
+    } catch (const std::exception&) {
+        loop.call_exception_handler({.message = "protocol.connection_made() failed",
+                                     .exception = std::current_exception(),
+                                     .error = {},
+                                     .transport = &transport,
+                                     .protocol = transport.get_protocol()});
+    }
+}
+
+Task<void> upgrade_layers(EventLoop& loop, Ref<Transport> lower, bool server_side, int layers,
+                          Recorder& recorder, bool noted) {
+    for (int layer = 0; layer < layers; ++layer) {
+        StartTlsOptions options;
+        if (!server_side) {
+            options.server_hostname("example.test");
+        }
+        TlsContext context = server_side ? test_server_context() : test_client_context();
+        auto upgrading = loop.start_tls(lower, std::move(context), std::move(options));
+        lower = co_await upgrading;
+    }
+    tell_made(loop, *lower);
+    if (noted) {
+        recorder.note("returns");
+    }
+}
+
 }  // namespace
+
+const TlsContext& test_server_context() {
+    static const TlsContext context =
+        TlsContext::server(pki().server().certificate_file, pki().server().key_file);
+    return context;
+}
+
+const TlsContext& test_client_context() {
+    static const TlsContext context =
+        TlsContext::client(TlsOptions().certificate_authority_file(pki().root_file()));
+    return context;
+}
 
 std::string to_string(Via via) {
     switch (via) {
@@ -59,7 +129,7 @@ std::string to_string(Via via) {
 
 TransportPair::TransportPair(EventLoop& loop, TransportKind transport, ProtocolKind protocol,
                              Recorder& recorder)
-    : loop_(loop), transport_kind_(transport), protocol_kind_(protocol), recorder_(recorder) {}
+    : loop_(loop), kind_(transport), protocol_kind_(protocol), recorder_(recorder) {}
 
 TransportPair::~TransportPair() {
     close_server();
@@ -81,14 +151,6 @@ SocketBuffers TransportPair::peer_buffers() const {
 
 void TransportPair::start(PairOptions options) {
     options_ = options;
-    switch (transport_kind_) {
-        case TransportKind::tcp:
-            start_tcp();
-            break;
-    }
-}
-
-void TransportPair::start_tcp() {
     switch (options_.via) {
         case Via::connect:
             return start_connecting();
@@ -101,51 +163,104 @@ void TransportPair::start_tcp() {
     }
 }
 
+std::unique_ptr<StreamProtocol> TransportPair::make_protocol() {
+    if (is_direct(kind_)) {
+        return make_recording_protocol(protocol_kind_, recorder_);
+    }
+    const bool server_side = options_.via == Via::accept_socket || options_.via == Via::server;
+    return std::make_unique<Placeholder>(
+        [this, server_side](Transport& plain) { upgrade(plain, server_side); });
+}
+
+void TransportPair::upgrade(Transport& plain, bool server_side) {
+    std::unique_ptr<StreamProtocol> protocol = make_recording_protocol(protocol_kind_, recorder_);
+    Ref<Transport> lower(&plain);
+    if (kind_ == TransportKind::tls_over_transport) {
+        lower = RelayTransport::wrap(loop_, plain, std::move(protocol));
+    } else {
+        plain.set_protocol(std::move(protocol));
+    }
+    // Until the task runs nothing must reach the protocol, which has not been made.
+    lower->pause_reading();
+    const int layers = kind_ == TransportKind::tls_in_tls ? inner_layers : 1;
+    upgrading_ = loop_.create_task(upgrade_layers(loop_, std::move(lower), server_side, layers,
+                                                  recorder_, options_.via != Via::server));
+}
+
 void TransportPair::start_connecting() {
     listener_ = std::make_unique<Listener>(peer_buffers());
-    if (protocol_kind_ == ProtocolKind::buffered) {
-        making_ = loop_.create_task(
-            connect_to<RecordingBufferedProtocol>(loop_, listener_->port(), recorder_));
-    } else {
-        making_ =
-            loop_.create_task(connect_to<RecordingProtocol>(loop_, listener_->port(), recorder_));
+    ConnectOptions options;
+    if (kind_ == TransportKind::tls) {
+        options.tls(test_client_context()).server_hostname("example.test");
     }
+    making_ = loop_.create_task(connect_to(
+        loop_, [this] { return make_protocol(); }, listener_->port(), std::move(options), recorder_,
+        is_direct(kind_)));
 }
 
 void TransportPair::start_adopting(bool accepted) {
     auto [ours, theirs] = connected_peers({}, peer_buffers());
     peer_ = std::move(theirs);
-    Descriptor socket(ours.release());
-    if (protocol_kind_ == ProtocolKind::buffered) {
-        making_ = loop_.create_task(
-            adopt_socket<RecordingBufferedProtocol>(loop_, std::move(socket), accepted, recorder_));
-    } else {
-        making_ = loop_.create_task(
-            adopt_socket<RecordingProtocol>(loop_, std::move(socket), accepted, recorder_));
+    speak_tls(!accepted);
+    ConnectOptions connect_options;
+    AcceptOptions accept_options;
+    if (kind_ == TransportKind::tls) {
+        connect_options.tls(test_client_context()).server_hostname("example.test");
+        accept_options.tls(test_server_context());
     }
+    making_ = loop_.create_task(adopt_socket(
+        loop_, [this] { return make_protocol(); }, Descriptor(ours.release()),
+        accepted ? std::optional(accept_options) : std::nullopt, connect_options, recorder_,
+        is_direct(kind_)));
 }
 
 void TransportPair::start_serving() {
-    if (protocol_kind_ == ProtocolKind::buffered) {
-        loop_.run_until_complete(serve<RecordingBufferedProtocol>(loop_, recorder_, server_));
-    } else {
-        loop_.run_until_complete(serve<RecordingProtocol>(loop_, recorder_, server_));
+    ServerOptions options;
+    if (kind_ == TransportKind::tls) {
+        options.tls(test_server_context());
     }
+    loop_.run_until_complete(
+        serve(loop_, [this] { return make_protocol(); }, std::move(options), server_));
     peer_ = Peer::connect(server_->sockets().at(0).local_address().port(), peer_buffers());
+    speak_tls(false);
 }
 
-bool TransportPair::ready() {
+void TransportPair::speak_tls(bool server_side) {
+    if (uses_tls()) {
+        const int layers = kind_ == TransportKind::tls_in_tls ? inner_layers : 1;
+        peer_.speak_tls(std::make_unique<PeerTls>(server_side, layers));
+    }
+}
+
+void TransportPair::serve_peer() {
     if (listener_ && !peer_.is_open()) {
         if (std::optional<Peer> accepted = listener_->accept()) {
             peer_ = std::move(*accepted);
             listener_.reset();
+            speak_tls(true);
         }
     }
+    const PeerTls* const tls = peer_.tls();
+    const bool closing = recorder_.has_transport() && transport().is_closing();
+    if (tls != nullptr && (!tls->handshaken() || closing)) {
+        peer_.receive_available();
+    }
+}
+
+bool TransportPair::ready() {
+    serve_peer();
     if (recorder_.made() && options_.small_buffers && !shrunk_) {
         shrink_our_buffer();
     }
     const bool returned = !making_ || making_.done();
-    return recorder_.made() && returned && peer_.is_open();
+    if (upgrading_ && upgrading_.done() && !upgrading_.exception()) {
+        // It holds a reference to the transport.
+        upgrading_ = TaskHandle<void>();
+        upgraded_ = true;
+    }
+    const bool spoken = peer_.tls() == nullptr || peer_.tls()->handshaken();
+    return recorder_.made() && returned && (upgraded_ || is_direct(kind_)) && peer_.is_open() &&
+           spoken;
 }
 
 void TransportPair::shrink_our_buffer() {
@@ -157,7 +272,12 @@ void TransportPair::shrink_our_buffer() {
 }
 
 std::exception_ptr TransportPair::failure() const {
-    return making_ ? making_.exception() : nullptr;
+    for (const TaskHandle<void>* task : {&making_, &upgrading_}) {
+        if (*task && task->done() && task->exception()) {
+            return task->exception();
+        }
+    }
+    return nullptr;
 }
 
 }  // namespace sluice::test

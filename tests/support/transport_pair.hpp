@@ -2,7 +2,8 @@
 //
 // It knows the ways a transport can come to life and nothing of what a test does with it. The
 // transport reports to the Recorder it was given; "returns" is added to the trace when the create_*
-// coroutine has given its result.
+// coroutine, or start_tls, has given its result. After start_tls, which makes no connection_made,
+// the pair makes it, so that the trace begins with M for every kind of transport.
 #pragma once
 
 #include <sluice/event_loop.hpp>
@@ -18,7 +19,17 @@ namespace sluice::test {
 
 /// What carries the bytes. A later column is added here, in conformance_cases() and in
 /// TransportPair::start().
-enum class TransportKind : std::uint8_t { tcp };
+enum class TransportKind : std::uint8_t {
+    tcp,
+    tls,
+    tls_over_transport,  ///< start_tls() over a RelayTransport.
+    tls_in_tls,          ///< Three layers, each by start_tls() over the one before.
+};
+
+/// True if connection_made was made by the library itself, not by TransportPair after start_tls().
+[[nodiscard]] constexpr bool is_direct(TransportKind kind) noexcept {
+    return kind == TransportKind::tcp || kind == TransportKind::tls;
+}
 
 /// Who makes our end.
 enum class Via : std::uint8_t {
@@ -37,6 +48,11 @@ struct PairOptions {
     bool small_buffers = false;
 };
 
+/// The contexts of our end: pki().server(), and a client that trusts its root. One each for the whole
+/// program.
+const TlsContext& test_server_context();
+const TlsContext& test_client_context();
+
 class TransportPair {
 public:
     /// `loop` and `recorder` must outlive it.
@@ -51,6 +67,9 @@ public:
     void start(PairOptions options = {});
     /// True once connection_made was called, create_* has returned and the peer exists.
     bool ready();
+    /// To be called while a test waits: accepts the peer, and a TLS peer shakes hands and, once our
+    /// end is closing, answers, which is what closing waits for.
+    void serve_peer();
     /// What create_* threw, or null.
     [[nodiscard]] std::exception_ptr failure() const;
 
@@ -62,15 +81,18 @@ public:
     void close_server();
 
 private:
-    void start_tcp();
     void start_connecting();
     void start_adopting(bool accepted);
     void start_serving();
     [[nodiscard]] SocketBuffers peer_buffers() const;
+    [[nodiscard]] bool uses_tls() const noexcept { return kind_ != TransportKind::tcp; }
+    [[nodiscard]] std::unique_ptr<StreamProtocol> make_protocol();
+    void upgrade(Transport& plain, bool server_side);
+    void speak_tls(bool server_side);
     void shrink_our_buffer();
 
     EventLoop& loop_;
-    TransportKind transport_kind_;
+    TransportKind kind_;
     ProtocolKind protocol_kind_;
     Recorder& recorder_;
     PairOptions options_;
@@ -78,6 +100,8 @@ private:
     Peer peer_;
     Ref<Server> server_;
     TaskHandle<void> making_;
+    TaskHandle<void> upgrading_;
+    bool upgraded_ = false;
     bool shrunk_ = false;
 };
 

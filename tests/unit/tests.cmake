@@ -7,3 +7,8 @@ sluice_test(values SOURCES unit/address_test.cpp unit/buffer_test.cpp unit/callb
 )
 sluice_test(counters SOURCES unit/counters_test.cpp)
 sluice_test(bench_stats SOURCES unit/bench_stats_test.cpp)
+# TLS contexts without sockets: two SSL objects joined by memory.
+sluice_test(tls SOURCES unit/tls_context_test.cpp unit/tls_info_test.cpp
+            unit/tls_server_name_test.cpp unit/tls_session_test.cpp
+            unit/tls_verification_test.cpp unit/tls_pair.cpp INTERNAL
+)

@@ -72,7 +72,25 @@ TEST_F(WriteQueueTest, an_owned_buffer_is_neither_copied_nor_released_before_it_
     queue_.consume(11, pool_);
     EXPECT_FALSE(watched.expired());
     queue_.consume(1, pool_);
+    pool_.release_retired();
     EXPECT_TRUE(watched.expired());
+}
+
+TEST_F(WriteQueueTest,
+       consuming_runs_no_code_of_an_owner_which_comes_in_order_when_it_is_asked_for) {
+    std::string released;
+    for (const char name : std::string("ab")) {
+        const std::shared_ptr<const void> owner(&released,
+                                                [&, name](const void*) { released += name; });
+        queue_.append_owned(Buffer(as_bytes("owned"), owner));
+    }
+    queue_.consume(7, pool_);
+    queue_.clear(pool_);
+    EXPECT_EQ(released, "");
+    EXPECT_TRUE(pool_.has_retired());
+    pool_.release_retired();
+    EXPECT_EQ(released, "ab");
+    EXPECT_FALSE(pool_.has_retired());
 }
 
 TEST_F(WriteQueueTest, empty_appends_leave_no_segment) {
