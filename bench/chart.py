@@ -7,7 +7,10 @@ rsvg-convert is installed. Only the standard library is used, and nothing is mea
   echo      messages a second for each message size, with min-max whiskers
   cpu       CPU time of the server for each message, likewise
   latency   percentile curve at a fixed rate
+  curve     CPU time for each message over the number of connections
   memory    resident memory of an idle connection
+
+and of what was measured over TLS: tls_echo, tls_cpu, tls_memory, handshakes (CPU time of each).
 """
 
 import argparse
@@ -22,6 +25,7 @@ from xml.sax.saxutils import escape
 # Okabe and Ito's colours, which stay apart for colour-blind readers. The reference is grey, ours are the blues.
 COLOURS = {
     "raw_epoll": "#6b7280",
+    "raw_epoll_tuned": "#a3a9b4",
     "sluice": "#0057b7",
     "sluice_buffered": "#5aa9e6",
     "asio": "#e69f00",
@@ -161,14 +165,13 @@ def servers_in_order(rows):
     return [name for name in COLOURS if name in seen] + [name for name in seen if name not in COLOURS]
 
 
-def draw_groups(results, cells, figure, title, subtitle):
+def draw_groups(results, cells, figure, title, subtitle, rounds):
     """`cells` maps a panel's title to its rows."""
     columns = min(4, len(cells))
     panel_width, panel_height = 270, 190
     lines = math.ceil(len(cells) / columns)
     top = 150 + 14 * len(results["machine"]["labels"])
     svg = Svg(max(columns * (panel_width + 60) + 24, 900), top + lines * (panel_height + 60))
-    rounds = results["settings"]["rounds"]
     header(svg, title, subtitle, results, f"median of {rounds} interleaved rounds, whiskers min to max")
     rows = [row for group in cells.values() for row in group]
     legend(svg, servers_in_order(rows), top - 48)
@@ -181,40 +184,70 @@ def draw_groups(results, cells, figure, title, subtitle):
     return svg
 
 
-def echo_cells(results, connections):
+def echo_cells(rows, connections, depths=(1,)):
     cells = {}
-    for row in results["echo"]:
-        if row["connections"] == connections and row["depth"] == 1 and row["threads"] == 1 and "messages_per_second" in row:
-            group = cells.setdefault(bytes_text(row["message_bytes"]), [])
+    for row in rows:
+        wanted = row["connections"] == connections and row["depth"] in depths and row["threads"] == 1
+        if wanted and "messages_per_second" in row:
+            at_once = f"{row['depth']} x " if row["depth"] > 1 else ""
+            group = cells.setdefault(at_once + bytes_text(row["message_bytes"]), [])
             # The threads section measures some cells again; the first measurement belongs to the grid.
             if "failure" not in row and all(other["server"] != row["server"] for other in group):
                 group.append(row)
     return {name: group for name, group in cells.items() if group}
 
 
+def several(count):
+    return f"{count} connection{'s'[:count > 1]}"
+
+
 def draw_echo(results, connections):
-    cells = echo_cells(results, connections)
+    cells = echo_cells(results["echo"], connections)
     if not cells:
         return None
-    subtitle = f"TCP over loopback, {connections} connection{'s'[:connections > 1]}, one loop on one core; higher is better"
-    return draw_groups(results, cells, "messages_per_second", "Echo: messages a second", subtitle)
+    subtitle = f"TCP over loopback, {several(connections)}, one loop on one core; higher is better"
+    rounds = results["settings"]["rounds"]
+    return draw_groups(results, cells, "messages_per_second", "Echo: messages a second", subtitle, rounds)
 
 
 def draw_cpu(results, connections):
-    cells = echo_cells(results, connections)
+    cells = echo_cells(results["echo"], connections)
     if not cells:
         return None
-    subtitle = f"CPU microseconds of the server, {connections} connection{'s'[:connections > 1]}; lower is better"
-    return draw_groups(results, cells, "cpu_us_per_message", "Echo: CPU time a message", subtitle)
+    subtitle = f"CPU microseconds of the server, {several(connections)}; lower is better"
+    rounds = results["settings"]["rounds"]
+    return draw_groups(results, cells, "cpu_us_per_message", "Echo: CPU time a message", subtitle, rounds)
 
 
-def draw_memory(results):
-    rows = [row for row in results["memory"] if "failure" not in row]
+def draw_tls(results, connections, figure, title, better):
+    rows = results.get("tls_echo", [])
+    cells = echo_cells(rows, connections, {row["depth"] for row in rows})
+    if not cells:
+        return None
+    subtitle = f"TLS 1.3, AES-128-GCM, over loopback, {several(connections)}, one loop on one core; {better} is better"
+    return draw_groups(results, cells, figure, title, subtitle, results["settings"]["tls_rounds"])
+
+
+def draw_handshakes(results):
+    cells = {}
+    for row in results.get("handshakes", []):
+        if "failure" not in row:
+            cells.setdefault("resumed" if row["resumed"] else "full", []).append(row)
+    if not cells:
+        return None
+    title = "TLS 1.3 handshakes: CPU time of each"
+    subtitle = "CPU microseconds of the server, ECDSA P-256, X25519, with connecting and closing; lower is better"
+    rounds = results["settings"]["tls_rounds"]
+    return draw_groups(results, cells, "cpu_us_per_handshake", title, subtitle, rounds)
+
+
+def draw_memory(results, key, kind):
+    rows = [row for row in results.get(key, []) if "failure" not in row]
     if not rows:
         return None
     top = 120 + 14 * len(results["machine"]["labels"])
     svg = Svg(900, top + 34 * len(rows) + 20)
-    subtitle = f"{rows[0]['connections']} idle TCP connections, resident pages of the server; lower is better"
+    subtitle = f"{rows[0]['connections']} idle {kind} connections, resident pages of the server; lower is better"
     header(svg, "Memory of an idle connection, KiB", subtitle, results, "median of fresh servers")
     scale = 560 / max(row["kib_per_connection"]["max"] for row in rows)
     for number, row in enumerate(rows):
@@ -234,8 +267,9 @@ def draw_latency(results):
         return None
     top = 140 + 14 * len(results["machine"]["labels"])
     svg = Svg(1000, top + 400)
+    shown = f"medians over {results['settings']['rounds']} interleaved rounds"
     rate = f"{rows[0]['rate_per_second']} messages a second on {rows[0]['connections']} connections"
-    header(svg, "Echo: latency percentiles", f"64 B, {rate} by a timetable; lower is better", results, "all rounds together")
+    header(svg, "Echo: latency percentiles", f"64 B, {rate} by a timetable; lower is better", results, shown)
     legend(svg, servers_in_order(rows), top - 24)
     left, right, bottom = 80, 970, top + 340
     highest = max(point["us"] for row in rows for point in row["curve"])
@@ -265,6 +299,52 @@ def draw_latency(results):
     return svg
 
 
+def draw_curve(results):
+    """CPU time of the smallest message over the number of connections."""
+    rows = [
+        row
+        for row in results["echo"]
+        if row["depth"] == 1 and row["threads"] == 1 and "failure" not in row and "cpu_us_per_message" in row
+    ]
+    size = min((row["message_bytes"] for row in rows), default=0)
+    curves = {}
+    for row in rows:
+        if row["message_bytes"] == size:
+            # As in echo_cells: the first measurement of a cell is the grid's.
+            curves.setdefault(row["server"], {}).setdefault(row["connections"], row["cpu_us_per_message"])
+    counts = sorted({count for curve in curves.values() for count in curve})
+    if len(counts) < 2:
+        return None
+    top = 140 + 14 * len(results["machine"]["labels"])
+    svg = Svg(1000, top + 400)
+    subtitle = f"{bytes_text(size)} messages, CPU microseconds of the server; lower is better"
+    rounds = results["settings"]["rounds"]
+    shown = f"median of {rounds} interleaved rounds, whiskers min to max"
+    header(svg, "Echo: CPU time a message over the number of connections", subtitle, results, shown)
+    servers = servers_in_order([{"server": name} for name in curves])
+    legend(svg, servers, top - 24)
+    left, right, bottom = 80, 940, top + 340
+    ceiling = nice_ceiling(max(values["max"] for curve in curves.values() for values in curve.values()))
+
+    def place(position, us):
+        return left + (right - left) * position / (len(counts) - 1), bottom - (bottom - top) * us / ceiling
+
+    for step in range(5):
+        _, y = place(0, ceiling * step / 4)
+        svg.line(left, y, right, y, FAINT if step else INK)
+        svg.text(left - 8, y + 4, short(ceiling * step / 4), size=11, anchor="end")
+    for position, count in enumerate(counts):
+        svg.text(place(position, 0)[0], bottom + 18, f"{count:,}", size=11, anchor="middle")
+    svg.text((left + right) / 2, bottom + 40, "connections", size=12, anchor="middle")
+    for name in servers:
+        curve = curves[name]
+        points = [(position, curve[count]) for position, count in enumerate(counts) if count in curve]
+        svg.path([place(position, values["median"]) for position, values in points], colour_of(name))
+        for position, values in points:
+            whisker(svg, place(position, 0)[0], place(0, values["min"])[1], place(0, values["max"])[1])
+    return svg
+
+
 def write(svg, path):
     path.with_suffix(".svg").write_text(svg.document(), encoding="utf-8")
     print(f"wrote {path.with_suffix('.svg')}")
@@ -277,9 +357,9 @@ def write(svg, path):
         print("no PNG: rsvg-convert is missing (Debian package librsvg2-bin)", file=sys.stderr)
 
 
-def best_connections(results):
+def best_connections(rows):
     """50 where it was measured, as the figures in the documentation; otherwise the most that was."""
-    measured = {row["connections"] for row in results["echo"] if "messages_per_second" in row}
+    measured = {row["connections"] for row in rows if "messages_per_second" in row}
     return 50 if 50 in measured else max(measured, default=0)
 
 
@@ -293,12 +373,18 @@ def main():
     if results.get("schema") != 1:
         parser.error(f"{options.results}: expected schema 1, got {results.get('schema')}")
     options.out.mkdir(parents=True, exist_ok=True)
-    connections = options.connections or best_connections(results)
+    connections = options.connections or best_connections(results["echo"])
+    tls_connections = options.connections or best_connections(results.get("tls_echo", []))
     pictures = {
         "echo": draw_echo(results, connections),
         "cpu": draw_cpu(results, connections),
         "latency": draw_latency(results),
-        "memory": draw_memory(results),
+        "curve": draw_curve(results),
+        "memory": draw_memory(results, "memory", "TCP"),
+        "tls_echo": draw_tls(results, tls_connections, "messages_per_second", "Echo over TLS: messages a second", "higher"),
+        "tls_cpu": draw_tls(results, tls_connections, "cpu_us_per_message", "Echo over TLS: CPU time a message", "lower"),
+        "handshakes": draw_handshakes(results),
+        "tls_memory": draw_memory(results, "tls_memory", "TLS"),
     }
     for name, svg in pictures.items():
         if svg is None:

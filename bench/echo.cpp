@@ -2,11 +2,13 @@
 // decision of substance lies in driver/.
 #include "driver/report.hpp"
 #include "driver/run.hpp"
+#include "driver/tls_certificate.hpp"
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 #include <fmt/core.h>
@@ -15,33 +17,40 @@ namespace bench {
 
 namespace {
 
-std::vector<Server> chosen_servers(const Options& options) {
-    std::vector<Server> all = all_servers(options.backend);
+std::vector<Server> chosen_servers(const Options& options, const std::vector<Server>& all) {
     if (options.servers.empty()) {
         return all;
     }
     std::vector<Server> chosen;
     for (const std::string& name : options.servers) {
-        const auto found = std::find_if(all.begin(), all.end(),
-                                        [&](const Server& server) { return server.name == name; });
-        if (found == all.end()) {
-            throw std::invalid_argument(fmt::format("--servers: there is no '{}'", name));
-        }
-        chosen.push_back(*found);
+        std::copy_if(all.begin(), all.end(), std::back_inserter(chosen),
+                     [&](const Server& server) { return server.name == name; });
     }
     return chosen;
 }
 
-std::vector<Server> working_servers(const Options& options, const Machine& machine,
-                                    Results& results) {
+// Some exist for TLS only, none for TCP only.
+void check_names(const Options& options) {
+    const std::vector<Server> all = all_tls_servers("", "");
+    for (const std::string& name : options.servers) {
+        if (std::none_of(all.begin(), all.end(),
+                         [&](const Server& server) { return server.name == name; })) {
+            throw std::invalid_argument(fmt::format("--servers: there is no '{}'", name));
+        }
+    }
+}
+
+std::vector<Server> working_servers(const Machine& machine, std::vector<Server> servers,
+                                    std::string_view section, Results& results) {
     std::vector<Server> working;
-    for (Server& server : chosen_servers(options)) {
+    for (Server& server : servers) {
         const std::string reason = reason_not_available(server, {machine.server_core});
         if (reason.empty()) {
             working.push_back(std::move(server));
         } else {
-            fmt::print(stderr, "skipped: {}: {}\n", server.name, reason);
-            results.skipped.push_back({server.name, "", reason});
+            fmt::print(stderr, "skipped: {}{}{}: {}\n", server.name, section.empty() ? "" : " in ",
+                       section, reason);
+            results.skipped.push_back({server.name, std::string(section), reason});
         }
     }
     return working;
@@ -56,11 +65,36 @@ void write_json(const std::string& path, const std::string& text) {
     }
 }
 
+std::vector<Server> tcp_servers(const Options& options, const Machine& machine, Results& results) {
+    if (!options.sections.any_tcp()) {
+        return {};
+    }
+    return working_servers(machine, chosen_servers(options, all_servers(options.backend)), "",
+                           results);
+}
+
+std::vector<Server> tls_servers(const Options& options, const Machine& machine, Results& results) {
+    if (!options.sections.any_tls()) {
+        return {};
+    }
+    const std::string pem_file = beside_us("tls_server.pem");
+    make_tls_file(pem_file);
+    return working_servers(machine,
+                           chosen_servers(options, all_tls_servers(options.backend, pem_file)),
+                           "tls", results);
+}
+
 int run_benchmark(const Options& options) {
+    check_names(options);
     const Machine machine = prepare_machine();
     Results results;
     Progress progress;
-    Run run{options, machine, working_servers(options, machine, results), progress, results};
+    Run run{.options = options,
+            .machine = machine,
+            .servers = tcp_servers(options, machine, results),
+            .tls_servers = tls_servers(options, machine, results),
+            .progress = progress,
+            .results = results};
     const std::vector<Section> sections = wanted_sections(options);
     for (const Section& section : sections) {
         progress.expect(section.units(run));

@@ -82,13 +82,17 @@ struct Arguments {
     std::size_t split_bytes = 0;  // 0: one write for whatever arrived
     sluice::Backend backend = sluice::Backend::automatic;
     int threads = 1;
+    bool tls = false;
+    std::string certificate_file;
+    std::string key_file;
 };
 
 [[noreturn]] void usage(std::string_view problem) {
     std::fprintf(
         stderr,
         "echo_server: %.*s\nusage: echo_server [--host H] [--port P] [--backend automatic|epoll] "
-        "[--threads N] [--protocol simple|buffered] [--mode echo|sink] [--split BYTES]\n",
+        "[--threads N] [--protocol simple|buffered] [--mode echo|sink] [--split BYTES] "
+        "[--tls --cert FILE --key FILE]\n",
         static_cast<int>(problem.size()), problem.data());
     std::exit(2);
 }
@@ -108,6 +112,10 @@ void set(Arguments& arguments, std::string_view name, const std::string& value) 
         if (arguments.threads < 1) {
             usage("--threads must be at least 1, not " + value);
         }
+    } else if (name == "--cert") {
+        arguments.certificate_file = value;
+    } else if (name == "--key") {
+        arguments.key_file = value;
     } else if (name == "--split") {
         arguments.split_bytes = std::strtoul(value.c_str(), nullptr, 10);
     } else if (name == "--protocol") {
@@ -127,10 +135,19 @@ void set(Arguments& arguments, std::string_view name, const std::string& value) 
 Arguments parse(int argc, char** argv) {
     Arguments arguments;
     for (int index = 1; index < argc; index += 2) {
+        if (std::string_view(argv[index]) == "--tls") {
+            arguments.tls = true;
+            --index;
+            continue;
+        }
         if (index + 1 == argc) {
             usage(std::string(argv[index]) + " needs a value");
         }
         set(arguments, argv[index], argv[index + 1]);
+    }
+    if (arguments.tls != !arguments.certificate_file.empty() ||
+        arguments.tls != !arguments.key_file.empty()) {
+        usage("--tls, --cert and --key belong together");
     }
     return arguments;
 }
@@ -139,6 +156,9 @@ sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
                                                  const Arguments& arguments,
                                                  const sluice::Port& port) {
     auto options = sluice::ServerOptions().backlog(1024).reuse_port(arguments.threads > 1);
+    if (arguments.tls) {
+        options.tls(sluice::TlsContext::server(arguments.certificate_file, arguments.key_file));
+    }
     if (arguments.mode == "sink") {
         return loop.create_server<Sink>(arguments.host, port, options);
     }

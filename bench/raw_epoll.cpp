@@ -6,11 +6,13 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
 namespace {
 
@@ -29,6 +31,7 @@ public:
         : epoll_(epoll_create1(EPOLL_CLOEXEC)),
           listener_(listener),
           sink_(options.sink),
+          pieces_(options.pieces),
           buffer_(options.buffer_bytes != 0 ? options.buffer_bytes : receive_bytes) {
         watch(EPOLL_CTL_ADD, listener_, EPOLLIN, nullptr);
     }
@@ -93,7 +96,9 @@ private:
             return;
         }
         const std::span<const char> message(buffer_.data(), static_cast<std::size_t>(received));
-        const ssize_t sent = send(connection.fd, message.data(), message.size(), MSG_NOSIGNAL);
+        const ssize_t sent =
+            pieces_ ? send_pieces(connection.fd, message)
+                    : send(connection.fd, message.data(), message.size(), MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {
             lose(connection);
             return;
@@ -106,6 +111,18 @@ private:
             connection.unsent_begin = 0;
             watch(EPOLL_CTL_MOD, connection.fd, EPOLLOUT, &connection);
         }
+    }
+
+    // As many pieces as one call takes; what is left goes the way of everything unsent.
+    static ssize_t send_pieces(int fd, std::span<const char> message) {
+        std::array<iovec, IOV_MAX> pieces;
+        const std::size_t at_once = std::min(message.size(), pieces.size() * bench::piece_bytes);
+        msghdr header{};
+        header.msg_iov = pieces.data();
+        bench::for_each_piece(message.data(), at_once, [&](const char* begin, std::size_t size) {
+            pieces[header.msg_iovlen++] = {const_cast<char*>(begin), size};
+        });
+        return sendmsg(fd, &header, MSG_NOSIGNAL);
     }
 
     void send_unsent(Connection& connection) const {
@@ -127,6 +144,7 @@ private:
     int epoll_;
     int listener_;
     bool sink_;
+    bool pieces_;
     bench::AlignedBuffer buffer_;
 };
 

@@ -4,10 +4,11 @@
 //   --host ADDRESS     IPv4 literal, default 127.0.0.1
 //   --port NUMBER      default 0: the kernel chooses
 //   --threads NUMBER   loops that share the port, default 1
-//   --mode echo|sink   sink reads and drops, default echo
+//   --mode echo|sink|pieces   sink reads and drops, pieces echoes as a list of small pieces; default echo
 //   --buffer BYTES     size of the receive buffer, 0 for the server's own choice
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -35,8 +36,21 @@ struct ServerOptions {
     std::uint16_t port = 0;
     unsigned threads = 1;
     bool sink = false;
+    bool pieces = false;
     std::size_t buffer_bytes = 0;
 };
+
+/// In the mode pieces an answer is given to the library as pieces of this size, the last one shorter: what a server does
+/// that puts an answer together from headers, fields and separators.
+inline constexpr std::size_t piece_bytes = 64;
+
+/// Calls `add(begin, size)` for each piece of `bytes`.
+template <typename Add>
+void for_each_piece(const char* bytes, std::size_t count, const Add& add) {
+    for (std::size_t done = 0; done < count; done += piece_bytes) {
+        add(bytes + done, std::min(piece_bytes, count - done));
+    }
+}
 
 inline unsigned long number_argument(std::string_view name, const char* text, unsigned long most) {
     char* end = nullptr;
@@ -46,6 +60,10 @@ inline unsigned long number_argument(std::string_view name, const char* text, un
                                     std::to_string(most) + ", got '" + text + "'");
     }
     return value;
+}
+
+inline bool is_mode(std::string_view text) {
+    return text == "echo" || text == "sink" || text == "pieces";
 }
 
 inline ServerOptions parse_server_options(int argc, char** argv) {
@@ -64,9 +82,9 @@ inline ServerOptions parse_server_options(int argc, char** argv) {
             options.threads = static_cast<unsigned>(number_argument(name, value, 64));
         } else if (name == "--buffer") {
             options.buffer_bytes = number_argument(name, value, 64UL * 1024 * 1024);
-        } else if (name == "--mode" &&
-                   (std::string_view(value) == "echo" || std::string_view(value) == "sink")) {
+        } else if (name == "--mode" && is_mode(value)) {
             options.sink = std::string_view(value) == "sink";
+            options.pieces = std::string_view(value) == "pieces";
         } else {
             throw std::invalid_argument("unknown option or value: " + std::string(name) + " " +
                                         value);

@@ -17,10 +17,6 @@ namespace fs = std::filesystem;
 // Debian's own, because python3-uvloop belongs to it, whatever python3 the PATH finds first.
 constexpr const char* python = "/usr/bin/python3";
 
-std::string beside_us(const char* program) {
-    return (fs::read_symlink("/proc/self/exe").parent_path() / program).string();
-}
-
 Server python_server(const char* name, const char* package) {
     return {name,
             package,
@@ -28,10 +24,23 @@ Server python_server(const char* name, const char* package) {
             false};
 }
 
+std::vector<std::string> our_server(const char* protocol, const std::string& backend) {
+    std::vector<std::string> command = {beside_us("echo_server"), "--protocol", protocol};
+    if (!backend.empty()) {
+        command.insert(command.end(), {"--backend", backend});
+    }
+    return command;
+}
+
 }  // namespace
 
+std::string beside_us(const std::string& file) {
+    return (fs::read_symlink("/proc/self/exe").parent_path() / file).string();
+}
+
 std::vector<std::string> Server::command_for(const ServerVariant& variant) const {
-    std::vector<std::string> words = command;
+    std::vector<std::string> words =
+        variant.pieces && !pieces_command.empty() ? pieces_command : command;
     words.insert(words.end(), {"--host", "127.0.0.1", "--port", "0"});
     // Only what differs from the default, so that a server without threads still serves everything else.
     if (variant.threads > 1) {
@@ -40,26 +49,49 @@ std::vector<std::string> Server::command_for(const ServerVariant& variant) const
     if (variant.sink) {
         words.insert(words.end(), {"--mode", "sink"});
     }
+    if (variant.pieces) {
+        words.insert(words.end(), {"--mode", "pieces"});
+    }
     return words;
 }
 
 std::vector<Server> all_servers(const std::string& backend) {
-    std::vector<std::string> simple = {beside_us("echo_server"), "--protocol", "simple"};
-    std::vector<std::string> buffered = {beside_us("echo_server"), "--protocol", "buffered"};
+    std::vector<std::string> pieces = {beside_us("writelines_server")};
     if (!backend.empty()) {
-        simple.insert(simple.end(), {"--backend", backend});
-        buffered.insert(buffered.end(), {"--backend", backend});
+        pieces.insert(pieces.end(), {"--backend", backend});
     }
     return {
         {std::string(reference_server), "", {beside_us("raw_epoll")}},
-        {"sluice", "", simple},
-        {"sluice_buffered", "", buffered},
+        {"sluice", "", our_server("simple", backend), true, pieces},
+        {"sluice_buffered", "", our_server("buffered", backend)},
         {"asio", "libasio-dev", {beside_us("asio_echo")}},
         {"libuv", "libuv1-dev", {beside_us("libuv_echo")}},
         {"libevent", "libevent-dev", {beside_us("libevent_echo")}},
         python_server("asyncio", "python3"),
         python_server("uvloop", "python3-uvloop"),
     };
+}
+
+std::vector<Server> all_tls_servers(const std::string& backend, const std::string& pem_file) {
+    std::vector<Server> servers = {
+        {std::string(reference_server), "", {beside_us("raw_epoll_tls")}},
+        {.name = "raw_epoll_tuned",
+         .needs = "",
+         .command = {beside_us("raw_epoll_tls"), "--tuned", "1"},
+         .echo_only = true},
+        {"sluice", "", our_server("simple", backend)},
+        {"sluice_buffered", "", our_server("buffered", backend)},
+        {"asio", "libasio-dev", {beside_us("asio_tls_echo")}},
+        {"libuv", "libuv1-dev", {beside_us("libuv_tls_echo")}},
+        {"libevent", "libevent-dev", {beside_us("libevent_tls_echo")}},
+        python_server("asyncio", "python3"),
+        python_server("uvloop", "python3-uvloop"),
+    };
+    for (Server& server : servers) {
+        server.command.insert(server.command.end(),
+                              {"--tls", "--cert", pem_file, "--key", pem_file});
+    }
+    return servers;
 }
 
 std::string reason_not_available(const Server& server, const std::vector<int>& cores) {

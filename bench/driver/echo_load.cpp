@@ -151,18 +151,28 @@ void EchoLoad::send_some(Connection& connection) {
     watch(connection, connection.sent < connection.goal);
 }
 
-void EchoLoad::receive_some(Connection& connection) {
+std::span<const char> EchoLoad::receive(const Connection& connection) {
     const ssize_t count = recv(connection.fd.get(), buffer_.data(), buffer_.size(), 0);
     if (count < 0) {
         if (errno == EAGAIN) {
-            return;
+            return {};
         }
         fail("recv");
     }
     if (count == 0) {
         throw LoadError("the server closed a connection");
     }
-    const std::span<const char> bytes(buffer_.data(), static_cast<std::size_t>(count));
+    return {buffer_.data(), static_cast<std::size_t>(count)};
+}
+
+void EchoLoad::receive_some(Connection& connection) {
+    accept_answer(connection, receive(connection));
+}
+
+void EchoLoad::accept_answer(Connection& connection, std::span<const char> bytes) {
+    if (bytes.empty()) {
+        return;
+    }
     if (connection.received + bytes.size() > connection.sent) {
         throw LoadError("more bytes came back than were sent");
     }

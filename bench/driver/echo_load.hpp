@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -40,6 +41,9 @@ struct EchoCount {
 class EchoLoad {
 public:
     EchoLoad(std::uint16_t port, const EchoShape& shape);
+    virtual ~EchoLoad() = default;
+    EchoLoad(const EchoLoad&) = delete;
+    EchoLoad& operator=(const EchoLoad&) = delete;
 
     /// Exchanges messages for about `time`, then lets every batch under way complete, so that nothing is in flight at
     /// either end and messages and CPU time belong to each other exactly. Throws LoadError.
@@ -48,7 +52,7 @@ public:
     /// The same with a number of batches on each connection.
     EchoCount run_batches(std::uint64_t batches);
 
-private:
+protected:
     struct Connection {
         Descriptor fd;
         std::uint64_t origin = 0;
@@ -59,12 +63,25 @@ private:
         bool wants_write = false;
     };
 
+    /// Sends what the batch under way still lacks, as far as the kernel takes it, and watches for more room if it does not.
+    virtual void send_some(Connection& connection);
+    /// Receives once and passes on what came to accept_answer().
+    virtual void receive_some(Connection& connection);
+
+    /// Compares the next bytes of an answer and, when it is complete, sends the next batch.
+    void accept_answer(Connection& connection, std::span<const char> bytes);
+    /// Bytes received into our own buffer, none when the kernel has none. Throws LoadError for an end or an error.
+    std::span<const char> receive(const Connection& connection);
+    void watch(Connection& connection, bool write);
+
+    const EchoShape& shape() const { return shape_; }
+    const Pattern& pattern() const { return pattern_; }
+    std::vector<Connection>& connections() { return connections_; }
+
+private:
     EchoCount run(std::uint64_t batches_each, std::chrono::nanoseconds time);
     void serve_ready(int count);
     void begin_batch(Connection& connection);
-    void send_some(Connection& connection);
-    void receive_some(Connection& connection);
-    void watch(Connection& connection, bool write);
 
     EchoShape shape_;
     Pattern pattern_;

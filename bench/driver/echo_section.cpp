@@ -1,7 +1,9 @@
-// The main section: echo cells, each measured in interleaved rounds, then counted under trace. See sections.hpp.
+// The main section: echo cells over TCP and TLS, each measured in interleaved rounds, then counted under trace. See
+// sections.hpp.
 #include "echo_load.hpp"
 #include "sections.hpp"
 #include "syscall_counter.hpp"
+#include "tls_load.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -17,6 +19,7 @@ using namespace std::chrono_literals;
 struct Cell {
     EchoShape shape;
     unsigned threads = 1;
+    bool tls = false;
 };
 
 struct Contestant {
@@ -33,21 +36,45 @@ bool fits(const Run& run, std::size_t connections) {
     return connections + spare_descriptors <= run.machine.descriptor_limit;
 }
 
-std::vector<Cell> echo_cells(const Options& options) {
+std::vector<Cell> grid(const Options& options, bool tls) {
     std::vector<Cell> cells;
     for (const std::size_t depth : options.depths) {
         for (const std::size_t connections : options.connections) {
             for (const std::size_t size : options.sizes) {
-                cells.push_back({{size, connections, depth}, 1});
+                cells.push_back({{size, connections, depth}, 1, tls});
             }
         }
     }
+    return cells;
+}
+
+std::vector<Cell> echo_cells(const Options& options) {
+    std::vector<Cell> cells = grid(options, false);
     if (options.default_grid) {
         cells.push_back({{64, 50, 16}, 1});
         if (!options.quick) {
             cells.push_back({{64, 10'000, 1}, 1});
         }
     }
+    return cells;
+}
+
+// Sizes at which other things matter than in TCP: one small record, one full one, many full ones.
+std::vector<Cell> tls_cells(const Options& options) {
+    if (!options.default_grid) {
+        return grid(options, true);
+    }
+    std::vector<Cell> cells;
+    for (const std::size_t connections : {std::size_t{1}, std::size_t{50}}) {
+        for (const std::size_t size : {64UL, 1024UL, 16'384UL, 262'144UL}) {
+            cells.push_back({{size, connections, 1}, 1, true});
+        }
+    }
+    cells.push_back({{64, 1000, 1}, 1, true});
+    if (options.quick) {
+        cells = {{{64, 50, 1}, 1, true}, {{16'384, 50, 1}, 1, true}};
+    }
+    cells.push_back({{64, 50, 16}, 1, true});
     return cells;
 }
 
@@ -68,8 +95,16 @@ std::vector<int> cores_for(const Machine& machine, unsigned threads) {
 }
 
 std::string name_of(const Cell& cell) {
-    return fmt::format("{} B x {}, depth {}{}", cell.shape.message_bytes, cell.shape.connections,
-                       cell.shape.depth, cell.threads > 1 ? ", 2 loops" : "");
+    return fmt::format("{}{} B x {}, depth {}{}", cell.tls ? "TLS, " : "", cell.shape.message_bytes,
+                       cell.shape.connections, cell.shape.depth,
+                       cell.threads > 1 ? ", 2 loops" : "");
+}
+
+std::unique_ptr<EchoLoad> load_for(const Cell& cell, const ServerProcess& process) {
+    if (cell.tls) {
+        return std::make_unique<TlsEchoLoad>(process.port(), cell.shape);
+    }
+    return std::make_unique<EchoLoad>(process.port(), cell.shape);
 }
 
 void measure_slice(Contestant& contestant, EchoLoad& load, std::chrono::nanoseconds time) {
@@ -89,7 +124,7 @@ void measure_slice(Contestant& contestant, EchoLoad& load, std::chrono::nanoseco
 
 std::unique_ptr<EchoLoad> connected_load(const Run& run, const Cell& cell,
                                          const Contestant& contestant) {
-    auto load = std::make_unique<EchoLoad>(contestant.process->port(), cell.shape);
+    auto load = load_for(cell, *contestant.process);
     // Interpreters, allocators and socket buffers settle within the first messages.
     load->run_for(std::max<std::chrono::nanoseconds>(run.options.slice / 3, 20ms));
     return load;
@@ -111,7 +146,8 @@ void measure_cell(Run& run, const Cell& cell, std::vector<Contestant>& contestan
             }
         });
     }
-    run_rounds(contestants, run.options.rounds, run.progress, name, [&](Contestant& contestant) {
+    const std::size_t rounds = cell.tls ? run.options.tls_rounds : run.options.rounds;
+    run_rounds(contestants, rounds, run.progress, name, [&](Contestant& contestant) {
         const auto alone = all_at_once ? nullptr : connected_load(run, cell, contestant);
         measure_slice(contestant, all_at_once ? *contestant.load : *alone, run.options.slice);
     });
@@ -132,12 +168,12 @@ void count_syscalls(Run& run, const Cell& cell, Contestant& contestant) {
     const std::vector<int> cores = cores_for(run.machine, cell.threads);
     ServerProcess process(contestant.server->command_for({.threads = cell.threads, .sink = false}),
                           cores);
-    EchoLoad load(process.port(), cell.shape);
-    load.run_batches(2);
+    const auto load = load_for(cell, process);
+    load->run_batches(2);
     SyscallCounter counter(process.pid(), cores);
-    load.run_batches(1);
+    load->run_batches(1);
     counter.reset();
-    const EchoCount count = load.run_batches(traced_batches(cell.shape));
+    const EchoCount count = load->run_batches(traced_batches(cell.shape));
     SyscallsPerMessage result;
     for (const auto& [name, calls] : counter.counts()) {
         const double per_message = static_cast<double>(calls) / static_cast<double>(count.messages);
@@ -149,7 +185,8 @@ void count_syscalls(Run& run, const Cell& cell, Contestant& contestant) {
     contestant.result.syscalls = std::move(result);
 }
 
-void measure_cells(Run& run, const std::vector<Cell>& cells, bool timed, bool counted) {
+void measure_cells(Run& run, const std::vector<Cell>& cells, bool timed, bool counted,
+                   std::vector<EchoResult>& results) {
     for (const Cell& cell : cells) {
         std::vector<Contestant> contestants;
         for (const Server& server : run.servers) {
@@ -173,7 +210,7 @@ void measure_cells(Run& run, const std::vector<Cell>& cells, bool timed, bool co
                 attempt(contestant.result, [&] { count_syscalls(run, cell, contestant); });
                 run.progress.done();
             }
-            run.results.echo.push_back(std::move(contestant.result));
+            results.push_back(std::move(contestant.result));
         }
     }
 }
@@ -184,27 +221,26 @@ std::vector<Server> servers_with_many_loops(const Run& run) {
     return servers;
 }
 
-std::size_t units(const Run& run, std::size_t servers, std::size_t cells, bool timed,
-                  bool counted) {
-    return cells * servers * ((timed ? run.options.rounds : 0) + (counted ? 1 : 0));
+std::size_t units(std::size_t rounds, std::size_t servers, std::size_t cells, bool counted) {
+    return cells * servers * (rounds + (counted ? 1 : 0));
 }
 
 }  // namespace
 
 std::size_t echo_units(const Run& run) {
     const Sections& sections = run.options.sections;
-    return units(run, run.servers.size(), echo_cells(run.options).size(), sections.echo,
-                 sections.syscalls);
+    return units(sections.echo ? run.options.rounds : 0, run.servers.size(),
+                 echo_cells(run.options).size(), sections.syscalls);
 }
 
 void measure_echo(Run& run) {
     const Sections& sections = run.options.sections;
-    measure_cells(run, echo_cells(run.options), sections.echo, sections.syscalls);
+    measure_cells(run, echo_cells(run.options), sections.echo, sections.syscalls, run.results.echo);
 }
 
 std::size_t threads_units(const Run& run) {
-    return units(run, servers_with_many_loops(run).size(), thread_cells(run.options).size(), true,
-                 false);
+    return units(run.options.rounds, servers_with_many_loops(run).size(),
+                 thread_cells(run.options).size(), false);
 }
 
 void measure_threads(Run& run) {
@@ -219,8 +255,19 @@ void measure_threads(Run& run) {
             "With 2 loops one of them shares its core with the load: too few cores for more.");
     }
     run.servers = servers_with_many_loops(run);
-    measure_cells(run, thread_cells(run.options), true, false);
+    measure_cells(run, thread_cells(run.options), true, false, run.results.echo);
     run.servers = everyone;
+}
+
+std::size_t tls_units(const Run& run) {
+    return units(run.options.tls_rounds, run.tls_servers.size(), tls_cells(run.options).size(),
+                 true);
+}
+
+void measure_tls(Run& run) {
+    run.servers.swap(run.tls_servers);
+    measure_cells(run, tls_cells(run.options), true, true, run.results.tls_echo);
+    run.servers.swap(run.tls_servers);
 }
 
 }  // namespace bench

@@ -4,6 +4,7 @@
 #include "histogram.hpp"
 #include "sections.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <deque>
@@ -137,6 +138,7 @@ private:
 struct Contestant {
     LatencyResult result;
     Histogram all;
+    std::vector<Histogram> rounds;
     std::unique_ptr<ServerProcess> process;
     std::unique_ptr<LatencyLoad> load;
 };
@@ -158,6 +160,24 @@ void measure_slice(Contestant& contestant, std::chrono::nanoseconds time) {
     contestant.result.cpu_us_per_message.push_back(cpu.count() * 1e6 /
                                                    static_cast<double>(histogram.count()));
     contestant.all.merge(histogram);
+    contestant.rounds.push_back(histogram);
+}
+
+// For each percentile the median of what the rounds say. All rounds in one histogram would show, from the percentile on that
+// it makes up, the one round in which the host paused the machine; the largest value of all is in the table.
+void add_curve(Contestant& contestant) {
+    for (const double percentile : curve_percentiles) {
+        std::vector<double> values;
+        for (const Histogram& round : contestant.rounds) {
+            if (static_cast<double>(round.count()) * (1 - percentile / 100) < curve_least_beyond) {
+                return;
+            }
+            values.push_back(us(round.value_at(percentile)));
+        }
+        if (const auto summary = summarize(values)) {
+            contestant.result.curve.emplace_back(percentile, summary->median);
+        }
+    }
 }
 
 }  // namespace
@@ -186,14 +206,7 @@ void measure_latency(Run& run) {
                fmt::format("latency at {}/s", run.options.latency_rate),
                [&](Contestant& contestant) { measure_slice(contestant, run.options.slice); });
     for (Contestant& contestant : contestants) {
-        for (const double percentile : curve_percentiles) {
-            const auto count = static_cast<double>(contestant.all.count());
-            if (count * (1 - percentile / 100) < curve_least_beyond) {
-                break;
-            }
-            contestant.result.curve.emplace_back(percentile,
-                                                 us(contestant.all.value_at(percentile)));
-        }
+        add_curve(contestant);
         contestant.result.max_us = us(static_cast<double>(contestant.all.max()));
         run.results.latency.push_back(std::move(contestant.result));
     }

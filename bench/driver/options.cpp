@@ -18,11 +18,12 @@ namespace {
 constexpr std::string_view usage =
     R"(Echo benchmark over loopback: ours, a hand-written epoll server, and the rivals.
 
-  --servers LIST      of raw_epoll,sluice,sluice_buffered,asio,libuv,libevent,asyncio,uvloop (default: all)
+  --servers LIST      of raw_epoll,sluice,sluice_buffered,asio,libuv,libevent,asyncio,uvloop (default: all), and of
+                      raw_epoll_tuned, which is there for TLS only
   --sizes LIST        message sizes in bytes (default: 64,256,1024,8192,16384,32768,102400,262144)
   --connections LIST  (default: 1,50,1000)
   --depth LIST        messages sent at once on a connection (default: 1, and 16 once)
-  --rounds N          interleaved rounds (default: 9)
+  --rounds N          interleaved rounds (default: 9, with --quick 3 of TLS)
   --ms N              measuring time of one server in one round (default: 300)
   --idle N            idle connections for the memory rows (default: 10000)
   --rate N            messages a second for the latency rows (default: 20000)
@@ -31,7 +32,8 @@ constexpr std::string_view usage =
   --quick             fewer cells and shorter slices: less than two minutes
 
 Parts of a run (default: all of them):
-  --echo --syscalls --threads --latency --bulk --accept --memory
+  --echo --syscalls --threads --latency --bulk --writelines --accept --memory
+  --tls --handshakes --tls-memory
 )";
 
 std::size_t number(std::string_view option, std::string_view text, std::size_t least) {
@@ -75,7 +77,11 @@ const std::map<std::string_view, Setter>& setters() {
         {"--connections",
          [](Options& o, auto name, auto value) { o.connections = numbers(name, value); }},
         {"--depth", [](Options& o, auto name, auto value) { o.depths = numbers(name, value); }},
-        {"--rounds", [](Options& o, auto name, auto value) { o.rounds = number(name, value, 1); }},
+        {"--rounds",
+         [](Options& o, auto name, auto value) {
+             o.rounds = number(name, value, 1);
+             o.tls_rounds = o.rounds;
+         }},
         {"--ms", [](Options& o, auto name,
                     auto value) { o.slice = std::chrono::milliseconds(number(name, value, 1)); }},
         {"--idle",
@@ -90,10 +96,17 @@ const std::map<std::string_view, Setter>& setters() {
 
 bool* section_flag(Sections& sections, std::string_view name) {
     const std::map<std::string_view, bool*> flags = {
-        {"--echo", &sections.echo},       {"--syscalls", &sections.syscalls},
-        {"--threads", &sections.threads}, {"--latency", &sections.latency},
-        {"--bulk", &sections.bulk},       {"--accept", &sections.accept},
+        {"--echo", &sections.echo},
+        {"--syscalls", &sections.syscalls},
+        {"--threads", &sections.threads},
+        {"--latency", &sections.latency},
+        {"--bulk", &sections.bulk},
+        {"--accept", &sections.accept},
         {"--memory", &sections.memory},
+        {"--writelines", &sections.writelines},
+        {"--tls", &sections.tls},
+        {"--handshakes", &sections.handshakes},
+        {"--tls-memory", &sections.tls_memory},
     };
     const auto found = flags.find(name);
     return found == flags.end() ? nullptr : found->second;
@@ -115,7 +128,7 @@ void fill_defaults(Options& options, bool any_section) {
         options.depths = {1};
     }
     if (!any_section) {
-        options.sections = {true, true, true, true, true, true, true};
+        options.sections = {true, true, true, true, true, true, true, true, true, true, true};
     }
 }
 
@@ -132,6 +145,7 @@ Options parse_options(int argc, char** argv) {
         options.quick = true;
         options.slice = std::chrono::milliseconds(40);
         options.idle_connections = 2'000;
+        options.tls_rounds = 3;
     }
     bool any_section = false;
     for (int i = 1; i < argc; ++i) {

@@ -18,6 +18,15 @@ struct Sections {
     bool bulk = false;
     bool accept = false;
     bool memory = false;
+    bool writelines = false;
+    bool tls = false;
+    bool handshakes = false;
+    bool tls_memory = false;
+
+    bool any_tls() const { return tls || handshakes || tls_memory; }
+    bool any_tcp() const {
+        return echo || syscalls || threads || latency || bulk || accept || memory || writelines;
+    }
 };
 
 struct Options {
@@ -28,6 +37,7 @@ struct Options {
     bool default_grid =
         true;  // no axis was named: the extra rows (depth 16, many connections) belong to it
     std::size_t rounds = 9;
+    std::size_t tls_rounds = 9;
     std::chrono::milliseconds slice{300};
     std::size_t idle_connections = 10'000;
     std::size_t latency_rate = 20'000;  // messages a second

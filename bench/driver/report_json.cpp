@@ -35,15 +35,24 @@ void write_ratio(JsonWriter& json, const Series& series, const Series& base) {
 }
 
 // The reference in the same cell, so that its rounds pair with the given result's.
-const EchoResult* reference_for(const Results& results, const EchoResult& result) {
+const EchoResult* reference_for(const std::vector<EchoResult>& results, const EchoResult& result) {
+    const auto found = std::find_if(results.begin(), results.end(), [&](const EchoResult& other) {
+        return other.server == reference_server && other.failure.empty() &&
+               other.shape.message_bytes == result.shape.message_bytes &&
+               other.shape.connections == result.shape.connections &&
+               other.shape.depth == result.shape.depth && other.threads == result.threads;
+    });
+    return found == results.end() ? nullptr : &*found;
+}
+
+const HandshakeResult* reference_for(const std::vector<HandshakeResult>& results,
+                                     const HandshakeResult& result) {
     const auto found =
-        std::find_if(results.echo.begin(), results.echo.end(), [&](const EchoResult& other) {
+        std::find_if(results.begin(), results.end(), [&](const HandshakeResult& other) {
             return other.server == reference_server && other.failure.empty() &&
-                   other.shape.message_bytes == result.shape.message_bytes &&
-                   other.shape.connections == result.shape.connections &&
-                   other.shape.depth == result.shape.depth && other.threads == result.threads;
+                   other.resumed == result.resumed;
         });
-    return found == results.echo.end() ? nullptr : &*found;
+    return found == results.end() ? nullptr : &*found;
 }
 
 template <typename Result>
@@ -72,9 +81,9 @@ void write_syscalls(JsonWriter& json, const SyscallsPerMessage& syscalls) {
     json.end_object().end_object();
 }
 
-void write_echo(JsonWriter& json, const Results& results) {
-    json.key("echo").begin_array();
-    for (const EchoResult& result : results.echo) {
+void write_echo(JsonWriter& json, std::string_view key, const std::vector<EchoResult>& results) {
+    json.key(key).begin_array();
+    for (const EchoResult& result : results) {
         begin_result(json, result.server, result.failure);
         json.member("message_bytes", result.shape.message_bytes);
         json.member("connections", result.shape.connections);
@@ -124,9 +133,40 @@ void write_bulk(JsonWriter& json, const Results& results) {
     json.end_array();
 }
 
-void write_memory(JsonWriter& json, const Results& results) {
-    json.key("memory").begin_array();
-    for (const MemoryResult& result : results.memory) {
+void write_writelines(JsonWriter& json, const Results& results) {
+    const WritelinesResult* reference = reference_in(results.writelines);
+    json.key("writelines").begin_array();
+    for (const WritelinesResult& result : results.writelines) {
+        begin_result(json, result.server, result.failure);
+        write_series(json, "messages_per_second", result.messages_per_second);
+        write_series(json, "cpu_us_per_message", result.cpu_us_per_message);
+        if (reference != nullptr) {
+            write_ratio(json, result.cpu_us_per_message, reference->cpu_us_per_message);
+        }
+        json.end_object();
+    }
+    json.end_array();
+}
+
+void write_handshakes(JsonWriter& json, const Results& results) {
+    json.key("handshakes").begin_array();
+    for (const HandshakeResult& result : results.handshakes) {
+        begin_result(json, result.server, result.failure);
+        json.member("resumed", result.resumed);
+        write_series(json, "handshakes_per_second", result.handshakes_per_second);
+        write_series(json, "cpu_us_per_handshake", result.cpu_us_per_handshake);
+        if (const HandshakeResult* reference = reference_for(results.handshakes, result)) {
+            write_ratio(json, result.cpu_us_per_handshake, reference->cpu_us_per_handshake);
+        }
+        json.end_object();
+    }
+    json.end_array();
+}
+
+void write_memory(JsonWriter& json, std::string_view key,
+                  const std::vector<MemoryResult>& results) {
+    json.key(key).begin_array();
+    for (const MemoryResult& result : results) {
         begin_result(json, result.server, result.failure);
         json.member("connections", result.connections);
         write_series(json, "kib_per_connection", result.kib_per_connection);
@@ -182,6 +222,7 @@ std::string json_report(const Options& options, const Machine& machine, const Re
     write_machine(json, machine);
     json.key("settings").begin_object();
     json.member("rounds", options.rounds);
+    json.member("tls_rounds", options.tls_rounds);
     json.member("slice_ms", options.slice.count());
     json.member("quick", options.quick);
     json.member("backend", options.backend.empty() ? "automatic" : options.backend.c_str());
@@ -197,11 +238,15 @@ std::string json_report(const Options& options, const Machine& machine, const Re
         json.end_object();
     }
     json.end_array();
-    write_echo(json, results);
+    write_echo(json, "echo", results.echo);
     write_latency(json, results);
     write_bulk(json, results);
+    write_writelines(json, results);
     write_accept(json, results);
-    write_memory(json, results);
+    write_memory(json, "memory", results.memory);
+    write_echo(json, "tls_echo", results.tls_echo);
+    write_handshakes(json, results);
+    write_memory(json, "tls_memory", results.tls_memory);
     json.end_object();
     return json.text() + "\n";
 }

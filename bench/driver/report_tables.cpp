@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 
 #include <fmt/core.h>
 
@@ -90,8 +91,8 @@ void add_echo_row(TextTable& table, const EchoResult& result, const EchoResult* 
     table.add(std::move(cells));
 }
 
-std::string echo_table(const std::vector<EchoResult>& results) {
-    TextTable table({"Echo", "msgs/s", "min-max", "CPU us/msg", "min-max", "CPU ratio",
+std::string echo_table(const char* title, const std::vector<EchoResult>& results) {
+    TextTable table({title, "msgs/s", "min-max", "CPU us/msg", "min-max", "CPU ratio",
                      "95 % interval", "busy", "syscalls/msg"});
     for (auto begin = results.begin(); begin != results.end();) {
         const auto end = std::find_if_not(begin, results.end(), [&](const EchoResult& other) {
@@ -155,8 +156,8 @@ std::string latency_table(const std::vector<LatencyResult>& results) {
     return table.text();
 }
 
-std::string memory_table(const std::vector<MemoryResult>& results) {
-    TextTable table({"Idle memory", "KiB/connection", "min-max"});
+std::string memory_table(const char* title, const std::vector<MemoryResult>& results) {
+    TextTable table({title, "KiB/connection", "min-max"});
     table.add_line(fmt::format("{} connections, resident pages of the server process",
                                results.front().connections));
     for (const MemoryResult& result : results) {
@@ -169,6 +170,32 @@ std::string memory_table(const std::vector<MemoryResult>& results) {
         table.add(std::move(cells));
     }
     return table.text();
+}
+
+std::string handshake_table(const std::vector<HandshakeResult>& results, bool resumed) {
+    std::vector<HandshakeResult> of_kind;
+    std::copy_if(results.begin(), results.end(), std::back_inserter(of_kind),
+                 [&](const HandshakeResult& result) { return result.resumed == resumed; });
+    return rate_table<HandshakeResult>(
+        of_kind,
+        {resumed ? "TLS handshakes, resumed" : "TLS handshakes, full", "per second", "min-max",
+         "CPU us each", "min-max", "CPU ratio", "95 % interval"},
+        &HandshakeResult::handshakes_per_second, &HandshakeResult::cpu_us_per_handshake);
+}
+
+std::string tls_tables(const Results& results) {
+    std::string text;
+    if (!results.tls_echo.empty()) {
+        text += echo_table("Echo, TLS 1.3", results.tls_echo) + "\n";
+    }
+    if (!results.handshakes.empty()) {
+        text += handshake_table(results.handshakes, false) + "\n";
+        text += handshake_table(results.handshakes, true) + "\n";
+    }
+    if (!results.tls_memory.empty()) {
+        text += memory_table("Idle memory, TLS", results.tls_memory) + "\n";
+    }
+    return text;
 }
 
 std::string notes(const Machine& machine, const Results& results) {
@@ -197,7 +224,7 @@ std::string tables(const Options& options, const Machine& machine, const Results
         machine.own_namespace ? "own network namespace" : "the machine's network",
         machine.congestion_control, options.rounds, options.slice.count(), reference_server);
     if (!results.echo.empty()) {
-        text += echo_table(results.echo) + "\n";
+        text += echo_table("Echo", results.echo) + "\n";
     }
     if (!results.latency.empty()) {
         text += latency_table(results.latency) + "\n";
@@ -209,6 +236,14 @@ std::string tables(const Options& options, const Machine& machine, const Results
                                        &BulkResult::mib_per_second, &BulkResult::cpu_us_per_mib) +
                 "\n";
     }
+    if (!results.writelines.empty()) {
+        text += rate_table<WritelinesResult>(
+                    results.writelines,
+                    {"Writelines, 64 x 64 B", "msgs/s", "min-max", "CPU us/msg", "min-max",
+                     "CPU ratio", "95 % interval"},
+                    &WritelinesResult::messages_per_second, &WritelinesResult::cpu_us_per_message) +
+                "\n";
+    }
     if (!results.accept.empty()) {
         text += rate_table<AcceptResult>(results.accept,
                                          {"Accept + close", "conns/s", "min-max", "CPU us/conn",
@@ -218,8 +253,9 @@ std::string tables(const Options& options, const Machine& machine, const Results
                 "\n";
     }
     if (!results.memory.empty()) {
-        text += memory_table(results.memory) + "\n";
+        text += memory_table("Idle memory", results.memory) + "\n";
     }
+    text += tls_tables(results);
     return text + notes(machine, results);
 }
 
@@ -229,7 +265,8 @@ bool any_failure(const Results& results) {
                            [](const auto& result) { return !result.failure.empty(); });
     };
     return failed(results.echo) || failed(results.accept) || failed(results.bulk) ||
-           failed(results.memory) || failed(results.latency);
+           failed(results.writelines) || failed(results.memory) || failed(results.latency) ||
+           failed(results.tls_echo) || failed(results.handshakes) || failed(results.tls_memory);
 }
 
 }  // namespace bench

@@ -44,10 +44,25 @@ struct AcceptResult {
     std::string failure;
 };
 
+struct HandshakeResult {
+    std::string server;
+    bool resumed = false;
+    Series handshakes_per_second;
+    Series cpu_us_per_handshake;
+    std::string failure;
+};
+
 struct BulkResult {
     std::string server;
     Series mib_per_second;
     Series cpu_us_per_mib;
+    std::string failure;
+};
+
+struct WritelinesResult {
+    std::string server;
+    Series messages_per_second;
+    Series cpu_us_per_message;
     std::string failure;
 };
 
@@ -67,7 +82,8 @@ struct LatencyResult {
     Series p999_us;
     Series cpu_us_per_message;
     double max_us = 0;
-    std::vector<std::pair<double, double>> curve;  // percentile, microseconds; all rounds together
+    std::vector<std::pair<double, double>>
+        curve;  // percentile, microseconds; medians over the rounds
     std::string failure;
 };
 
@@ -77,8 +93,12 @@ struct Results {
     std::vector<EchoResult> echo;
     std::vector<AcceptResult> accept;
     std::vector<BulkResult> bulk;
+    std::vector<WritelinesResult> writelines;
     std::vector<MemoryResult> memory;
     std::vector<LatencyResult> latency;
+    std::vector<EchoResult> tls_echo;
+    std::vector<HandshakeResult> handshakes;
+    std::vector<MemoryResult> tls_memory;
 };
 
 }  // namespace bench

@@ -20,10 +20,18 @@ namespace bench {
 struct Run {
     const Options& options;
     const Machine& machine;
-    std::vector<Server> servers;  // those that work here
+    std::vector<Server> servers;      // those that work here
+    std::vector<Server> tls_servers;  // likewise; empty when no TLS section is wanted
     Progress& progress;
     Results& results;
 };
+
+/// Those TLS servers for which handshakes and memory are another question than for their neighbours.
+inline std::vector<Server> servers_beyond_echo(const Run& run) {
+    std::vector<Server> servers = run.tls_servers;
+    std::erase_if(servers, [](const Server& server) { return server.echo_only; });
+    return servers;
+}
 
 /// The order of servers in one round: it starts one further each time and changes direction, so that nobody always
 /// follows the same neighbour or always comes first after a pause.

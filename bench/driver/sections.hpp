@@ -28,6 +28,22 @@ void measure_accept(Run& run);
 std::size_t bulk_units(const Run& run);
 void measure_bulk(Run& run);
 
+/// Echo of messages that the server answers as a list of small pieces.
+std::size_t writelines_units(const Run& run);
+void measure_writelines(Run& run);
+
+/// Echo over TLS, with system calls.
+std::size_t tls_units(const Run& run);
+void measure_tls(Run& run);
+
+/// TLS handshakes, full ones and resumed ones.
+std::size_t handshake_units(const Run& run);
+void measure_handshakes(Run& run);
+
+/// Resident memory of an idle TLS connection.
+std::size_t tls_memory_units(const Run& run);
+void measure_tls_memory(Run& run);
+
 /// Latency percentiles at a fixed rate.
 std::size_t latency_units(const Run& run);
 void measure_latency(Run& run);

@@ -32,7 +32,7 @@ void timer_heap_insert_remove(benchmark::State& state) {
     const auto deadlines = bench::far_delays(4096);
     Nothing timer;
     std::size_t next = 0;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         heap.insert(timer, sluice::TimePoint(deadlines[next++ % deadlines.size()]));
         heap.remove(timer);
     }
@@ -51,7 +51,7 @@ void timer_heap_pop_reinsert(benchmark::State& state) {
     for (std::size_t i = 0; i < delays.size(); ++i) {
         heap.insert(pending[i], sluice::TimePoint(delays[i]));
     }
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         const sluice::TimePoint due = heap.earliest();
         detail::Timer* const timer = heap.pop_due(due, heap.next_sequence());
         heap.insert(*timer, due + std::chrono::seconds(500));
@@ -70,7 +70,7 @@ void write_queue_copy(benchmark::State& state) {
     const std::vector<std::byte> bytes(static_cast<std::size_t>(state.range(0)));
     detail::GatherPool pool;
     detail::WriteQueue queue;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < pieces_at_once; ++i) {
             queue.append_copy(bytes);
         }
@@ -86,7 +86,7 @@ void write_queue_gather(benchmark::State& state) {
     detail::GatherPool pool;
     detail::WriteQueue queue;
     std::array<sluice::Bytes, 64> pieces;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < pieces_at_once; ++i) {
             queue.append_gathered(bytes, pool);
         }
@@ -101,7 +101,7 @@ void write_queue_owned(benchmark::State& state) {
     const sluice::Buffer buffer(std::vector<std::byte>(static_cast<std::size_t>(state.range(0))));
     detail::GatherPool pool;
     detail::WriteQueue queue;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < pieces_at_once; ++i) {
             queue.append_owned(buffer);
         }
@@ -122,7 +122,7 @@ void virtual_call(benchmark::State& state) {
     Counting counting;
     sluice::Protocol* protocol = &counting;
     const std::array<std::byte, 64> bytes{};
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         benchmark::DoNotOptimize(protocol);
         protocol->data_received(bytes);
     }
@@ -136,7 +136,7 @@ void dispatch(benchmark::State& state) {
     sluice::Protocol* protocol = &counting;
     const std::array<std::byte, 64> bytes{};
     const detail::CallSite site{"protocol.data_received()"};
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         benchmark::DoNotOptimize(protocol);
         benchmark::DoNotOptimize(
             detail::dispatch(loop.core(), site, [&] { protocol->data_received(bytes); }));

@@ -23,7 +23,7 @@ void run_what_is_ready(asio::io_context& context) {
 void call_soon_asio(benchmark::State& state) {
     asio::io_context context(without_locks);
     std::uint64_t ran = 0;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < bench::scheduled_at_once; ++i) {
             asio::post(context, [&ran] { ++ran; });
         }
@@ -52,9 +52,9 @@ void call_later_cancel_asio(benchmark::State& state) {
         pending[i]->async_wait([](std::error_code) {});
     }
     asio::steady_timer timer(context);
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < bench::scheduled_at_once; ++i) {
-            timer.expires_after(30s);
+            timer.expires_after(500s);
             timer.async_wait([](std::error_code) {});
             timer.cancel();
         }
@@ -70,7 +70,7 @@ void set_and_cancel_a_million_asio(benchmark::State& state) {
     const auto delays = bench::far_delays(bench::a_million);
     const auto order = bench::shuffled(delays.size());
     const auto timers = make_timers(context, delays.size());
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < delays.size(); ++i) {
             timers[i]->expires_after(delays[i]);
             timers[i]->async_wait([](std::error_code) {});
@@ -88,7 +88,7 @@ void set_and_expire_a_million_asio(benchmark::State& state) {
     asio::io_context context(without_locks);
     const auto delays = bench::near_delays(bench::a_million);
     const auto timers = make_timers(context, delays.size());
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         std::int64_t ran = 0;
         for (std::size_t i = 0; i < delays.size(); ++i) {
             timers[i]->expires_after(delays[i]);
@@ -109,7 +109,7 @@ void call_soon_threadsafe_asio(benchmark::State& state) {
     std::thread runner([&context] { context.run(); });
     std::uint64_t asked = 0;
     std::atomic<std::uint64_t> ran = 0;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < bench::scheduled_at_once; ++i) {
             asio::post(context, [&ran] { ran.fetch_add(1, std::memory_order_release); });
         }

@@ -67,7 +67,7 @@ void call_soon_libuv(benchmark::State& state) {
     uv_idle_init(loop.get(), &soon.idle);
     soon.idle.data = &soon;
     std::uint64_t ran = 0;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < bench::scheduled_at_once; ++i) {
             soon.call([&ran] { ++ran; });
         }
@@ -93,9 +93,9 @@ void call_later_cancel_libuv(benchmark::State& state) {
         uv_timer_start(&pending[i], do_nothing, count_of(delays[i]), 0);
     }
     uv_timer_init(loop.get(), &timer);
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < bench::scheduled_at_once; ++i) {
-            uv_timer_start(&timer, do_nothing, 30'000, 0);
+            uv_timer_start(&timer, do_nothing, 500'000, 0);
             uv_timer_stop(&timer);
         }
         uv_run(loop.get(), UV_RUN_NOWAIT);
@@ -113,7 +113,7 @@ void set_and_cancel_a_million_libuv(benchmark::State& state) {
     for (uv_timer_t& timer : timers) {
         uv_timer_init(loop.get(), &timer);
     }
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < delays.size(); ++i) {
             uv_timer_start(&timers[i], do_nothing, count_of(delays[i]), 0);
         }
@@ -135,7 +135,7 @@ void set_and_expire_a_million_libuv(benchmark::State& state) {
         uv_timer_init(loop.get(), &timer);
         timer.data = &ran;
     }
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         ran = 0;
         for (std::size_t i = 0; i < delays.size(); ++i) {
             uv_timer_start(
@@ -184,7 +184,7 @@ void call_soon_threadsafe_libuv(benchmark::State& state) {
     std::thread runner([&loop] { uv_run(loop.get(), UV_RUN_DEFAULT); });
     std::uint64_t asked = 0;
     std::atomic<std::uint64_t> ran = 0;
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         for (std::size_t i = 0; i < bench::scheduled_at_once; ++i) {
             remote.call([&ran] { ran.fetch_add(1, std::memory_order_release); });
         }

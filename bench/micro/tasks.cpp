@@ -13,7 +13,7 @@ sluice::Task<int> answer() {
 }
 
 sluice::Task<> await_calls(benchmark::State& state) {
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         const sluice::Task<int> call = answer();
         const int result = co_await call;
         benchmark::DoNotOptimize(result);
@@ -35,7 +35,7 @@ sluice::Task<> yield_until(const bool& done) {
 }
 
 sluice::Task<> yield_measured(benchmark::State& state, bool& done) {
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         co_await sluice::sleep(0ns);
     }
     done = true;
@@ -55,7 +55,7 @@ void task_switch(benchmark::State& state) {
 BENCHMARK(task_switch)->Arg(1)->Arg(1000);
 
 sluice::Task<> await_futures(sluice::EventLoop& loop, benchmark::State& state) {
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
         const sluice::Future<int> future = loop.create_future<int>();
         loop.call_soon([future] { future.set_result(1); });
         const int result = co_await future;

@@ -20,6 +20,7 @@ struct Loop {
     event_base* base = nullptr;
     std::size_t transfer_bytes = single_transfer_bytes;
     bool sink = false;
+    evbuffer* pieces = nullptr;  // in the mode pieces: where an answer is put together
 };
 
 void on_readable(bufferevent* connection, void* context) {
@@ -29,14 +30,24 @@ void on_readable(bufferevent* connection, void* context) {
         evbuffer_drain(input, evbuffer_get_length(input));
         return;
     }
+    evbuffer* answer = input;
+    if (loop.pieces != nullptr) {
+        const std::size_t count = evbuffer_get_length(input);
+        bench::for_each_piece(
+            reinterpret_cast<const char*>(evbuffer_pullup(input, -1)), count,
+            [&](const char* begin, std::size_t size) { evbuffer_add(loop.pieces, begin, size); });
+        evbuffer_drain(input, count);
+        answer = loop.pieces;
+    }
     // Reading rests while the output holds anything, so nothing can be overtaken.
-    if (evbuffer_write(input, bufferevent_getfd(connection)) < 0 && errno != EAGAIN) {
+    if (evbuffer_write(answer, bufferevent_getfd(connection)) < 0 && errno != EAGAIN) {
+        evbuffer_drain(answer, evbuffer_get_length(answer));
         bufferevent_free(connection);
         return;
     }
-    if (evbuffer_get_length(input) > 0) {
+    if (evbuffer_get_length(answer) > 0) {
         bufferevent_disable(connection, EV_READ);
-        evbuffer_add_buffer(bufferevent_get_output(connection), input);
+        evbuffer_add_buffer(bufferevent_get_output(connection), answer);
     }
 }
 
@@ -70,6 +81,7 @@ void serve(int fd, const bench::ServerOptions& options) {
         throw std::runtime_error("no event base");
     }
     loop.sink = options.sink;
+    loop.pieces = options.pieces ? evbuffer_new() : nullptr;
     if (options.buffer_bytes != 0) {
         loop.transfer_bytes = options.buffer_bytes;
     }

@@ -20,6 +20,8 @@ struct Loop {
     std::optional<bench::AlignedBuffer> buffer;
     std::size_t wanted_buffer = 0;  // 0: libuv's suggestion
     bool sink = false;
+    bool in_pieces = false;
+    std::vector<uv_buf_t> pieces;
 };
 
 struct PendingWrite {
@@ -76,11 +78,22 @@ void on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
         lose(stream);
         return;
     }
-    if (count == 0 || loop_of(reinterpret_cast<uv_handle_t*>(stream)).sink) {
+    Loop& loop = loop_of(reinterpret_cast<uv_handle_t*>(stream));
+    if (count == 0 || loop.sink) {
         return;
     }
-    const uv_buf_t message = uv_buf_init(buffer->base, static_cast<unsigned>(count));
-    const int sent = uv_try_write(stream, &message, 1);
+    loop.pieces.clear();
+    if (loop.in_pieces) {
+        bench::for_each_piece(buffer->base, static_cast<std::size_t>(count),
+                              [&](const char* begin, std::size_t size) {
+                                  loop.pieces.push_back(uv_buf_init(const_cast<char*>(begin),
+                                                                    static_cast<unsigned>(size)));
+                              });
+    } else {
+        loop.pieces.push_back(uv_buf_init(buffer->base, static_cast<unsigned>(count)));
+    }
+    const int sent =
+        uv_try_write(stream, loop.pieces.data(), static_cast<unsigned>(loop.pieces.size()));
     if (sent < 0 && sent != UV_EAGAIN) {
         lose(stream);
         return;
@@ -110,6 +123,7 @@ void serve(int fd, const bench::ServerOptions& options) {
     Loop loop;
     loop.wanted_buffer = options.buffer_bytes;
     loop.sink = options.sink;
+    loop.in_pieces = options.pieces;
     uv_loop_init(&loop.loop);
     loop.loop.data = &loop;
     uv_tcp_init(&loop.loop, &loop.listener);

@@ -11,9 +11,11 @@ import ctypes
 import mmap
 import signal
 import socket
+import ssl
 import sys
 
 PR_SET_PDEATHSIG = 1
+PIECE_BYTES = 64  # as in server_support.hpp
 RECEIVE_BYTES = 256 * 1024
 # Since 3.12 asyncio keeps a view of what it could not send, so a shared buffer would be overwritten under it.
 WRITE_COPIES = sys.version_info < (3, 12)
@@ -58,6 +60,12 @@ class BufferedEcho(asyncio.BufferedProtocol):
         self.transport.resume_reading()
 
 
+class PiecesEcho(Echo):
+    def data_received(self, data):
+        view = memoryview(data)
+        self.transport.writelines([view[i : i + PIECE_BYTES] for i in range(0, len(view), PIECE_BYTES)])
+
+
 class Sink(asyncio.BufferedProtocol):
     buffer = PAGES
 
@@ -73,7 +81,10 @@ def parse():
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--mode", choices=["echo", "sink"], default="echo")
+    parser.add_argument("--mode", choices=["echo", "sink", "pieces"], default="echo")
+    parser.add_argument("--tls", action="store_true", help="TLS, with --cert and --key")
+    parser.add_argument("--cert", help="PEM file with the certificate")
+    parser.add_argument("--key", help="PEM file with its key")
     parser.add_argument("--protocol", choices=["simple", "buffered"], help="overrides the choice")
     return parser.parse_args()
 
@@ -81,15 +92,30 @@ def parse():
 def protocol_for(options):
     if options.mode == "sink":
         return Sink
+    if options.mode == "pieces":
+        return PiecesEcho
     buffered_suits = options.loop == "asyncio" and WRITE_COPIES
     kind = options.protocol or ("buffered" if buffered_suits else "simple")
     return BufferedEcho if kind == "buffered" else Echo
 
 
+def tls_context(options):
+    # As for the servers in C++ (tls_support.hpp); Python's own defaults release idle buffers, too.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 1
+    context.load_cert_chain(options.cert, options.key)
+    return context
+
+
 async def serve(options):
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        protocol_for(options), options.host, options.port, family=socket.AF_INET, backlog=socket.SOMAXCONN
+        protocol_for(options),
+        options.host,
+        options.port,
+        family=socket.AF_INET,
+        backlog=socket.SOMAXCONN,
+        ssl=tls_context(options) if options.tls else None,
     )
     host, port = server.sockets[0].getsockname()
     print(f"listening on {host}:{port}", flush=True)
