@@ -14,6 +14,16 @@ class Closing : public ConformanceTest {};
 
 INSTANTIATE_TEST_SUITE_P(Every, Closing, testing::ValuesIn(conformance_cases()), case_name);
 
+class ClosingOurs : public Closing {};
+
+INSTANTIATE_TEST_SUITE_P(Every, ClosingOurs, testing::ValuesIn(conformance_cases_over_our_own()),
+                         case_name);
+
+class ClosingHalves : public Closing {};
+
+INSTANTIATE_TEST_SUITE_P(Every, ClosingHalves,
+                         testing::ValuesIn(conformance_cases_with_half_close()), case_name);
+
 TEST_P(Closing, H114_close_with_pending_data_flushes_then_reports_a_clean_loss) {
     open_quietly({.small_buffers = true});
     const std::size_t written = plug();
@@ -122,7 +132,7 @@ TEST_P(Closing, H116_close_from_any_loop_callback_calls_lost_in_a_later_one) {
     run_until_lost();
 }
 
-TEST_P(Closing, H116_the_descriptor_is_open_in_connection_lost_and_closed_after_it) {
+TEST_P(ClosingOurs, H116_the_descriptor_is_open_in_connection_lost_and_closed_after_it) {
     open_quietly();
     const int fd = fd_of(transport());
     bool open_inside = false;
@@ -192,7 +202,7 @@ TEST_P(Closing, H117_abort_after_close_cuts_the_flushing_short) {
     EXPECT_LT(peer().received().size(), written);
 }
 
-TEST_P(Closing, H117_abort_after_write_eof_with_a_backlog_is_a_clean_loss) {
+TEST_P(ClosingHalves, H117_abort_after_write_eof_with_a_backlog_is_a_clean_loss) {
     open_quietly({.small_buffers = true});
     plug();
     transport().write_eof();
@@ -282,10 +292,10 @@ TEST_P(Closing,
 TEST_P(Closing, H125_a_loop_destroyed_in_the_middle_of_every_stage_calls_nobody) {
     open_quietly({.small_buffers = true});
     plug();
-    transport().close();
     Recorder& aborted = make_recorder();
     TransportPair& second = another(aborted);
     open(second, {});
+    transport().close();
     second.transport().abort();
     Recorder& fresh = make_recorder();
     another(fresh).start({.via = Via::adopt});
@@ -352,6 +362,11 @@ protected:
 
 INSTANTIATE_TEST_SUITE_P(Every, InsideCallbacks, testing::ValuesIn(conformance_cases()), case_name);
 
+class InsideDirectCallbacks : public InsideCallbacks {};
+
+INSTANTIATE_TEST_SUITE_P(Every, InsideDirectCallbacks,
+                         testing::ValuesIn(conformance_cases_made_directly()), case_name);
+
 TEST_P(InsideCallbacks, close_and_abort_in_every_callback_end_in_one_clean_loss) {
     for (const char where : std::string_view("MDEPRL")) {
         for (const bool abort : {false, true}) {
@@ -384,7 +399,7 @@ TEST_P(InsideCallbacks, rel_A6_an_exception_in_every_callback_is_reported_and_ha
     ASSERT_TRUE(run_until([&] { return recorder().received() == "hello"; }));
 }
 
-TEST_P(InsideCallbacks, StopLoop_from_every_callback_leaves_the_run_and_harms_nobody) {
+TEST_P(InsideDirectCallbacks, StopLoop_from_every_callback_leaves_the_run_and_harms_nobody) {
     for (const char where : std::string_view("MDERL")) {
         SCOPED_TRACE(where);
         int stopped = 0;

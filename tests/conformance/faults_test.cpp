@@ -16,11 +16,24 @@ protected:
         counter_.clear();
     }
 
+    /// What is unsent is this much, and with TLS what its records add to that: a few dozen bytes
+    /// each.
+    void expect_unsent(const Transport& transport, std::size_t byte_count) const {
+        const std::size_t size = transport.get_write_buffer_size();
+        EXPECT_GE(size, byte_count);
+        EXPECT_LE(size, uses_tls() ? byte_count + 200 : byte_count);
+    }
+
     SyscallCounter counter_;
     int fd_ = -1;
 };
 
 INSTANTIATE_TEST_SUITE_P(Every, Faults, testing::ValuesIn(conformance_cases()), case_name);
+
+class FaultsHalves : public Faults {};
+
+INSTANTIATE_TEST_SUITE_P(Every, FaultsHalves,
+                         testing::ValuesIn(conformance_cases_with_half_close()), case_name);
 
 TEST_P(Faults, B020_a_read_that_would_block_delivers_nothing_and_is_tried_again) {
     open_counted();
@@ -61,7 +74,7 @@ TEST_P(Faults, E063_a_short_write_leaves_exactly_the_tail_pending) {
     counter_.shorten_next_send(fd_, 30);
     const std::string bytes = pattern(100);
     transport().write(bytes);
-    EXPECT_EQ(transport().get_write_buffer_size(), 70U);
+    expect_unsent(transport(), 70);
     peer_receives(100);
     EXPECT_EQ(peer().received(), bytes);
     EXPECT_EQ(transport().get_write_buffer_size(), 0U);
@@ -83,7 +96,7 @@ TEST_P(Faults, E063_the_tail_of_every_ownership_form_is_the_right_one) {
         } else {
             connection.transport().write_static(bytes);
         }
-        EXPECT_EQ(connection.transport().get_write_buffer_size(), bytes.size() - 1234);
+        expect_unsent(connection.transport(), bytes.size() - 1234);
         ASSERT_TRUE(run_until([&] {
             connection.peer().receive_available();
             return connection.peer().received().size() >= bytes.size();
@@ -96,7 +109,7 @@ TEST_P(Faults, E064_a_write_that_would_block_is_queued_whole) {
     open_counted();
     counter_.fail_next("send", fd_, EAGAIN);
     transport().write("hello");
-    EXPECT_EQ(transport().get_write_buffer_size(), 5U);
+    expect_unsent(transport(), 5);
     EXPECT_FALSE(transport().is_closing());
     peer_receives(5);
     EXPECT_EQ(peer().received(), "hello");
@@ -140,6 +153,7 @@ TEST_P(Faults, E066_H120_any_error_of_a_write_is_the_reason_and_never_thrown_or_
 TEST_P(Faults, E066_an_error_of_a_gathering_write_is_the_reason_too) {
     open_counted();
     counter_.fail_next("sendmsg", fd_, ETIMEDOUT);
+    counter_.fail_next("send", fd_, ETIMEDOUT);
     const std::string body = pattern(10'000);
     EXPECT_NO_THROW(transport().writelines({as_bytes("header"), as_bytes(body)}));
     run_until_lost();
@@ -194,6 +208,7 @@ TEST_P(Faults, F082_a_gathering_write_cut_anywhere_continues_at_the_right_byte) 
             const int fd = fd_of(connection.transport());
             if (cut == 0) {
                 counter_.fail_next("sendmsg", fd, EAGAIN);
+                counter_.fail_next("send", fd, EAGAIN);
             } else {
                 counter_.shorten_next_send(fd, cut);
             }
@@ -202,7 +217,7 @@ TEST_P(Faults, F082_a_gathering_write_cut_anywhere_continues_at_the_right_byte) 
             } else {
                 connection.transport().writelines(std::span(pieces));
             }
-            EXPECT_EQ(connection.transport().get_write_buffer_size(), whole.size() - cut);
+            expect_unsent(connection.transport(), whole.size() - cut);
             ASSERT_TRUE(run_until([&] {
                 connection.peer().receive_available();
                 return connection.peer().received().size() >= whole.size();
@@ -243,11 +258,11 @@ TEST_P(Faults, F082_many_short_writes_in_a_row_keep_the_order) {
         const std::string_view piece = std::string_view(bytes).substr(at, 10'000);
         transport().writelines({as_bytes(piece.substr(0, 17)), as_bytes(piece.substr(17))});
     }
-    transport().write_eof();
+    transport().close();
     EXPECT_TRUE(peer_receives_everything() == bytes);
 }
 
-TEST_P(Faults, D051_shutdown_on_a_connection_that_is_gone_is_not_an_error) {
+TEST_P(FaultsHalves, D051_shutdown_on_a_connection_that_is_gone_is_not_an_error) {
     open_counted();
     counter_.fail_next("shutdown", fd_, ENOTCONN);
     EXPECT_NO_THROW(transport().write_eof());
@@ -275,7 +290,7 @@ TEST_P(Faults, rel_B4_a_hang_up_while_paused_does_not_spin) {
     EXPECT_EQ(recorder().trace(), "");
 }
 
-TEST_P(Faults, rel_B4_an_end_that_was_kept_open_does_not_spin) {
+TEST_P(FaultsHalves, rel_B4_an_end_that_was_kept_open_does_not_spin) {
     recorder().on_eof = [] { return true; };
     open_counted();
     peer().shutdown_write();

@@ -39,8 +39,11 @@ std::vector<ConformanceCase> conformance_cases_with_half_close();
 std::vector<ConformanceCase> conformance_cases_with_tls();
 /// The columns whose connection_made is the library's own: not those that start_tls() makes.
 std::vector<ConformanceCase> conformance_cases_made_directly();
+/// The columns that have no transport of somebody else's in between.
+std::vector<ConformanceCase> conformance_cases_over_our_own();
 /// The columns in which bytes leave as they were written, in which a case can count them.
 std::vector<ConformanceCase> conformance_cases_without_tls();
+std::vector<ConformanceCase> without_tls(std::vector<ConformanceCase> cases);
 /// "epoll_tcp_buffered"; for INSTANTIATE_TEST_SUITE_P.
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info);
 void PrintTo(const ConformanceCase& value, std::ostream* out);

@@ -130,9 +130,17 @@ void Peer::speak_tls(std::unique_ptr<PeerTls> tls) {
 bool Peer::send_pending() {
     send_early();
     pending_ += tls_->take_output();
-    // A peer that is gone already will say so when it is read from.
-    const std::size_t sent = error_ == 0 && fd_ >= 0 ? send_plain(pending_) : pending_.size();
-    pending_.erase(0, sent);
+    if (error_ == 0 && fd_ >= 0) {
+        try {
+            pending_.erase(0, send_plain(pending_));
+        } catch (const std::system_error& gone) {
+            error_ = gone.code().value();
+        }
+    }
+    if (error_ != 0 || fd_ < 0) {
+        // Nobody is left to send it to.
+        pending_.clear();
+    }
     return pending_.empty();
 }
 
@@ -188,6 +196,9 @@ std::size_t Peer::send_plain(std::string_view bytes) {
 }
 
 void Peer::send(std::string_view bytes) {
+    if (tls_ != nullptr && saw_end_) {
+        return;
+    }
     if (tls_ != nullptr && !tls_->handshaken()) {
         early_ += bytes;
         send_pending();
@@ -235,11 +246,7 @@ std::size_t Peer::receive_chunk(std::string& chunk) {
             // RFC 8446, 6.1: the answer to close_notify is close_notify.
             tls_->shut_down();
         }
-        try {
-            send_pending();
-        } catch (const std::system_error& gone) {
-            error_ = gone.code().value();
-        }
+        send_pending();
     }
     return static_cast<std::size_t>(std::max<ssize_t>(count, 0));
 }

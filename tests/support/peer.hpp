@@ -56,7 +56,8 @@ public:
     /// Sends what the kernel takes at once; the count.
     std::size_t send_some(std::string_view bytes);
     /// Sends everything; throws std::logic_error if the kernel does not take it at once. A TLS peer
-    /// keeps what its unfinished handshake does not let it send yet, and sends it right after.
+    /// keeps what its unfinished handshake does not let it send yet, and sends it right after;
+    /// one that has answered close_notify says nothing more.
     void send(std::string_view bytes);
     /// Reads what is there into received(), until nothing is left, the end or an error. A TLS peer
     /// answers what is to be answered: handshakes, close_notify.
@@ -68,7 +69,7 @@ public:
     [[nodiscard]] std::string take_received() noexcept { return std::exchange(received_, {}); }
     /// The other end has finished sending.
     [[nodiscard]] bool saw_end() const noexcept { return saw_end_; }
-    /// errno of the read that failed, e.g. ECONNRESET; 0 if none did.
+    /// errno of the read that failed, e.g. ECONNRESET, with TLS also of the send; 0 if none did.
     [[nodiscard]] int error() const noexcept { return error_; }
     /// The stream ended without close_notify.
     [[nodiscard]] bool truncated() const noexcept { return truncated_; }

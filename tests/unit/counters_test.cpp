@@ -12,6 +12,11 @@ class Counters : public ConformanceTest {};
 
 INSTANTIATE_TEST_SUITE_P(Every, Counters, testing::ValuesIn(conformance_cases()), case_name);
 
+class CountersPlain : public Counters {};
+
+INSTANTIATE_TEST_SUITE_P(Every, CountersPlain, testing::ValuesIn(conformance_cases_without_tls()),
+                         case_name);
+
 TEST_P(Counters, a_transport_counts_its_bytes_and_keeps_the_numbers_after_the_loss) {
     open_quietly();
     peer_sends(pattern(100'000));
@@ -35,7 +40,7 @@ TEST_P(Counters, a_server_counts_what_it_accepted_and_what_is_open) {
     EXPECT_EQ(pair().server().counters().open, 0U);
 }
 
-TEST_P(Counters, a_loop_counts_connections_bytes_and_calls) {
+TEST_P(CountersPlain, a_loop_counts_connections_bytes_and_calls) {
     open_quietly();
     const LoopCounters before = loop().counters();
     EXPECT_EQ(before.connections_made, 1U);

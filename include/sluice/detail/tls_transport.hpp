@@ -117,6 +117,7 @@ private:
     [[nodiscard]] bool seal_burst(std::span<const Bytes> pieces, std::size_t& sent) noexcept;
     [[nodiscard]] std::size_t seal(Bytes data, bool is_last) noexcept;
     void pass_down() noexcept;
+    void notice_lower_failure() noexcept;
     void finish() noexcept;
     void fail_with_engine() noexcept;
     void arm(Duration delay) noexcept;
@@ -132,6 +133,7 @@ private:
     bool caller_first_ = false;  // what has arrived waits until the awaiting caller has run
     bool lower_paused_ = false;  // as we asked it to be
     bool lower_ended_ = false;
+    bool lower_failed_ = false;  // and connection_lost is to tell why
     bool sealing_last_ = false;  // of this burst, and the lower transport can send it uncopied
     bool peer_closed_ = false;   // nothing more will come, one way or the other
     unsigned layer_ = 0;

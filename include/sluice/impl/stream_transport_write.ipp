@@ -199,7 +199,9 @@ SLUICE_INLINE void StreamTransport::gather(Bytes data) {
     const std::size_t most = std::min(limits::gather_block_bytes, watermarks_.bounds().high);
     if (queue_.size() >= most) {
         flush_queue();
-    } else {
+    } else if (core_->in_callback()) {
+        // Outside a callback writelines() sends by itself, and a mark left standing meanwhile would
+        // have it done a second time, in the middle of the first, by whatever is called below.
         core_->mark_dirty(*this);
     }
 }

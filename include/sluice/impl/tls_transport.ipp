@@ -297,10 +297,13 @@ SLUICE_INLINE void TlsTransport::process_input() noexcept {
 SLUICE_INLINE void TlsTransport::read_records() noexcept {
     while (is_reading()) {
         const StreamProtocol* const asked = protocol_.get();
-        const MutableBytes space =
-            buffered_ != nullptr ? buffer_of_protocol() : core_->receive_space();
+        const MutableBytes space = receive_room();
         // get_buffer() is user code: it may have paused, closed or replaced the protocol.
         if (space.empty() || !is_reading()) {
+            if (is_reading()) {
+                // StopLoop came instead of an answer: the loop asks again when it runs again.
+                defer(input_pending);
+            }
             return;
         }
         if (asked != protocol_.get()) {
@@ -329,10 +332,11 @@ SLUICE_INLINE void TlsTransport::read_records() noexcept {
 
 /// After close(): nobody is interested in the data, only in the close_notify behind it.
 SLUICE_INLINE void TlsTransport::discard_records() noexcept {
+    std::array<std::byte, limits::tls_record_bytes> nowhere{};
     TlsStatus status = TlsStatus::done;
     while (status == TlsStatus::done) {
         std::size_t count = 0;
-        status = engine_.read(core_->receive_space(), count);
+        status = engine_.read(nowhere, count);
     }
     if (status != TlsStatus::want_input) {
         peer_closed_ = true;

@@ -24,7 +24,19 @@ SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
         }
         pass_down();
     }
+    notice_lower_failure();
     return !ended();
+}
+
+/// A lower transport that fails while it is being written to tells so from the loop, but
+/// is_closing() is to say so at once.
+SLUICE_INLINE void TlsTransport::notice_lower_failure() noexcept {
+    if (!ended() && state_ != State::finished && lower_->is_closing()) {
+        lower_failed_ = true;
+        state_ = State::finished;
+        core_->cancel(*this);
+        drop_queue(reason_);
+    }
 }
 
 /// Seals the queue and then `pieces`, until a burst is full or nothing is left. `sent` counts bytes
@@ -231,6 +243,8 @@ SLUICE_INLINE void TlsTransport::lower_lost(std::error_code reason) noexcept {
             reason = std::make_error_code(std::errc::connection_aborted);
         }
         drop_queue(reason_ ? reason_ : reason);
+    } else if (lower_failed_ && !reason_) {
+        reason_ = reason;
     }
     state_ = State::finished;
     tell_started();
