@@ -239,7 +239,7 @@ public:
     /// The same with options, of which only those about TLS count: there is no host to connect to,
     /// so TLS needs server_hostname.
     template <std::derived_from<StreamProtocol> P, class... Arguments>
-    Task<Connection<P>> create_connection(Descriptor connected, ConnectOptions options,
+    Task<Connection<P>> create_connection(Descriptor connected, const ConnectOptions& options,
                                           Arguments... arguments) {
         return detail::as_connection<P>(adopt(detail::factory_of<P>(std::move(arguments)...),
                                               std::move(connected), options.tls_parameters(),
@@ -248,7 +248,7 @@ public:
     /// The same with a factory.
     template <detail::FactoryOf F>
     Task<Connection<detail::ProtocolOf<F>>> create_connection(F factory, Descriptor connected,
-                                                              ConnectOptions options) {
+                                                              const ConnectOptions& options) {
         return detail::as_connection<detail::ProtocolOf<F>>(
             adopt(std::move(factory), std::move(connected), options.tls_parameters(),
                   "create_connection"));
@@ -268,7 +268,7 @@ public:
     }
     /// The same with TLS.
     template <std::derived_from<StreamProtocol> P, class... Arguments>
-    Task<Connection<P>> connect_accepted_socket(Descriptor accepted, AcceptOptions options,
+    Task<Connection<P>> connect_accepted_socket(Descriptor accepted, const AcceptOptions& options,
                                                 Arguments... arguments) {
         return detail::as_connection<P>(adopt(detail::factory_of<P>(std::move(arguments)...),
                                               std::move(accepted), options.tls_parameters(),
@@ -277,7 +277,7 @@ public:
     /// The same with a factory.
     template <detail::FactoryOf F>
     Task<Connection<detail::ProtocolOf<F>>> connect_accepted_socket(F factory, Descriptor accepted,
-                                                                    AcceptOptions options) {
+                                                                    const AcceptOptions& options) {
         return detail::as_connection<detail::ProtocolOf<F>>(
             adopt(std::move(factory), std::move(accepted), options.tls_parameters(),
                   "connect_accepted_socket"));
@@ -354,8 +354,11 @@ public:
     /// Calls the handler as the loop would: for exceptions that end in code of yours.
     void call_exception_handler(const ExceptionContext& context) noexcept;
 
-    /// Checks threads, reports callbacks that take longer than slow_callback_duration() and what is
-    /// left unclosed. Starts on if $SLUICE_DEBUG is set and not empty.
+    /// Debug mode: a call from another thread than the loop's throws std::logic_error, and the
+    /// exception handler is told of callbacks that take longer than slow_callback_duration(), of
+    /// writes that go on after the connection was lost (once for each), and of connections, servers
+    /// and tasks that are destroyed unfinished. It holds from the next call on and costs a clock
+    /// reading for each callback. Starts on if $SLUICE_DEBUG is set and not empty.
     void set_debug(bool on) noexcept;
     /// True in debug mode.
     [[nodiscard]] bool get_debug() const noexcept;
@@ -409,7 +412,7 @@ private:
     Task<detail::MadeConnection> connect(detail::ConnectionFactory factory, std::string host,
                                          Port port, ConnectOptions options);
     Task<detail::MadeConnection> adopt(detail::ConnectionFactory factory, Descriptor socket,
-                                       detail::TlsParameters tls, const char* method);
+                                       const detail::TlsParameters& parameters, const char* method);
     Task<Ref<Server>> serve(detail::ConnectionFactory factory, std::vector<std::string> hosts,
                             Port port, ServerOptions options);
     Task<Ref<Server>> serve(detail::ConnectionFactory factory, Descriptor listening,

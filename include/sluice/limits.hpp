@@ -88,8 +88,8 @@ inline constexpr std::chrono::hours poll_wait_max{24};
 // Debug mode reports callbacks that ran longer (asyncio: slow_callback_duration).
 inline constexpr std::chrono::milliseconds slow_callback_duration{100};
 
-// A write to a lost connection is reported once this many have been dropped (asyncio:
-// LOG_THRESHOLD_FOR_CONNLOST_WRITES).
+// Debug mode reports the first write to a lost connection after this many have been dropped, and
+// none after it (asyncio: LOG_THRESHOLD_FOR_CONNLOST_WRITES).
 inline constexpr unsigned lost_writes_before_warning = 5;
 
 }  // namespace sluice::inline v0_1::limits

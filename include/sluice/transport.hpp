@@ -88,7 +88,9 @@ public:
     /// be sent at once is copied. Inside a loop callback spans below 4 KiB are gathered and leave
     /// together when the callback ends; larger ones leave at once. After close() data is still
     /// accepted while earlier data is pending, and dropped otherwise. Throws std::logic_error after
-    /// write_eof(). An empty span does nothing.
+    /// write_eof(), also for an empty span: the call is the mistake, not its bytes. Otherwise an
+    /// empty span does nothing. What is written to a lost connection is dropped silently; in debug
+    /// mode the sixth time is reported, once.
     virtual void write(Bytes data) = 0;
     /// The same as write(Bytes).
     void write(std::string_view text) { write(as_bytes(text)); }
@@ -126,7 +128,9 @@ public:
     virtual void write_eof() = 0;
 
     /// Stops reading at once, sends what is pending, then calls connection_lost with an empty
-    /// reason, from the loop. Idempotent.
+    /// reason, from the loop. Idempotent. Where bytes of the peer have arrived and were never read,
+    /// the kernel closes with a reset instead of an end of stream (tcp(7), RFC 1122 4.2.2.13), which
+    /// may cost the peer the end of what was sent: read until eof_received to be sure it arrives.
     virtual void close() = 0;
 
     /// Drops what is pending and closes; connection_lost with an empty reason follows, from the

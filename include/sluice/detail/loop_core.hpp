@@ -174,7 +174,11 @@ public:
     [[nodiscard]] WarmList& warm_list() noexcept { return warm_list_; }
     /// True while this iteration may still spend time on the handshakes of new connections.
     [[nodiscard]] bool take_handshake_turn() noexcept {
-        return handshake_turns_ != 0 && handshake_turns_-- != 0;
+        if (handshake_turns_ == 0) {
+            return false;
+        }
+        --handshake_turns_;
+        return true;
     }
 
     // ---- threads and debugging ----

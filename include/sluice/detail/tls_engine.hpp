@@ -64,7 +64,7 @@ public:
 
     /// Why an operation failed.
     [[nodiscard]] const TlsFailure& failure() const noexcept {
-        return failure_ ? *failure_ : none_;
+        return failure_ ? *failure_ : no_failure;
     }
     /// The peer's alert or our verdict on its certificate, as the code connection_lost is told.
     [[nodiscard]] std::error_code failure_code() const noexcept;
@@ -78,7 +78,7 @@ private:
     [[nodiscard]] TlsStatus perform(const char* phase, Operation&& operation) noexcept;
     void fail(const char* phase) noexcept;
 
-    static const TlsFailure none_;
+    static const TlsFailure no_failure;
 
     TlsOutput& output_;
     Bytes input_;

@@ -299,7 +299,7 @@ SLUICE_INLINE Task<detail::MadeConnection> EventLoop::connect(detail::Connection
 
 SLUICE_INLINE Task<detail::MadeConnection> EventLoop::adopt(detail::ConnectionFactory factory,
                                                             Descriptor socket,
-                                                            detail::TlsParameters parameters,
+                                                            const detail::TlsParameters& parameters,
                                                             const char* method) {
     require_open(method);
     const bool server_side = std::string_view(method) == "connect_accepted_socket";

@@ -139,6 +139,9 @@ SLUICE_INLINE void TaskRoot::destroy_frame() noexcept {
 // ---- references ----
 
 SLUICE_INLINE TaskReference& TaskReference::operator=(const TaskReference& other) noexcept {
+    if (this == &other) {
+        return *this;
+    }
     if (task_ != other.task_) {
         TaskRoot* const task = other.task_;
         drop();

@@ -79,7 +79,7 @@ struct LentBio {
 
 // ---- the engine ----
 
-inline const TlsFailure TlsEngine::none_;
+inline const TlsFailure TlsEngine::no_failure;
 
 SLUICE_INLINE TlsEngine::TlsEngine(const TlsContext& context, const TlsEndpoint& endpoint,
                                    TlsOutput& output)
