@@ -29,7 +29,7 @@ protected:
 };
 INSTANTIATE_TEST_SUITE_P(Every, ConnectFailures, testing::ValuesIn(backends()), backend_case_name);
 
-TEST_P(ConnectFailures, M228_refused_is_an_address_error_with_errno_and_address) {
+TEST_P(ConnectFailures, M228_A10_refused_is_an_address_error_with_errno_and_address) {
     const ClosedPort closed;
     const std::string address = "127.0.0.1:" + std::to_string(closed.port());
     const std::vector<int> before = open_descriptors();
@@ -63,7 +63,7 @@ TEST_P(ConnectFailures, M229_a_socket_closed_behind_the_back_is_a_clean_error) {
     EXPECT_THROW(auto task = over(-1), std::invalid_argument);
 }
 
-TEST_P(ConnectFailures, M230_M255_cancelling_while_connecting_closes_the_socket_promptly) {
+TEST_P(ConnectFailures, M230_M255_A10_cancelling_while_connecting_closes_the_socket_promptly) {
     const BlackHole hole;
     const std::vector<int> before = open_descriptors();
     auto connecting = loop().create_task(to("127.0.0.1", hole.port()));
@@ -143,7 +143,7 @@ TEST_P(ConnectFailures, M230_a_cancel_at_any_step_leaves_no_connection_behind) {
     EXPECT_TRUE(was_made) << "twelve iterations are not enough to connect: the case shows nothing";
 }
 
-TEST_P(ConnectFailures, M237_a_timeout_is_an_address_error_of_kind_timed_out) {
+TEST_P(ConnectFailures, M237_A10_a_timeout_is_an_address_error_of_kind_timed_out) {
     const BlackHole hole;
     const std::vector<int> before = open_descriptors();
     const auto error = caught<AddressError>(

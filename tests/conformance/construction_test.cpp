@@ -60,7 +60,7 @@ TEST_P(Construction, A001_made_never_comes_inside_the_call_that_makes_the_transp
     EXPECT_EQ(recorder().trace(), "M");
 }
 
-TEST_P(Construction, A004_close_in_made_gives_one_clean_loss_and_create_still_returns) {
+TEST_P(Construction, A004_rel_A4_close_in_made_gives_one_clean_loss_and_create_still_returns) {
     for (const Via via : every_via) {
         SCOPED_TRACE(to_string(via));
         Recorder& events = make_recorder();

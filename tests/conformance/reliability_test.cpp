@@ -19,7 +19,7 @@ class Reliability : public ConformanceTest {};
 
 INSTANTIATE_TEST_SUITE_P(Every, Reliability, testing::ValuesIn(conformance_cases()), case_name);
 
-TEST_P(Reliability, A007_writes_after_close_and_after_loss_are_ignored) {
+TEST_P(Reliability, rel_A7_writes_after_close_and_after_loss_are_ignored) {
     open_quietly();
     transport().write("kept");
     transport().close();
@@ -36,7 +36,7 @@ TEST_P(Reliability, A007_writes_after_close_and_after_loss_are_ignored) {
 
 // The peer's FIN makes the state CLOSE_WAIT, in which its RST means EPIPE (tcp_reset() in the
 // kernel); SIGPIPE would end the test program.
-TEST_P(Reliability, A009_writing_to_a_peer_that_is_gone_raises_no_signal_and_loses_with_EPIPE) {
+TEST_P(Reliability, rel_A9_writing_to_a_peer_that_is_gone_raises_no_signal_and_loses_with_EPIPE) {
     open_quietly();
     transport().pause_reading();
     const int fd = fd_of(transport());
@@ -50,7 +50,7 @@ TEST_P(Reliability, A009_writing_to_a_peer_that_is_gone_raises_no_signal_and_los
     EXPECT_EQ(recorder().trace(), "L(EPIPE)");
 }
 
-TEST_P(Reliability, B005_every_descriptor_is_closed_on_exec) {
+TEST_P(Reliability, rel_B5_every_descriptor_is_closed_on_exec) {
     const std::vector<int> before = open_descriptors();
     const EventLoop another_loop;
     open_quietly({.via = Via::connect});
@@ -108,7 +108,7 @@ private:
     void* base_ = nullptr;
 };
 
-TEST_P(Reliability, D014_a_huge_write_arrives_byte_for_byte) {
+TEST_P(Reliability, rel_D14_a_huge_write_arrives_byte_for_byte) {
     // Through layers of TLS under a sanitizer a gibibyte takes minutes and shows nothing more.
     const std::size_t total = (uses_tls() ? std::size_t{32} : std::size_t{1024}) * 1024 * 1024;
     const auto mapping = std::make_shared<RepeatedMapping>(total);
@@ -133,7 +133,7 @@ TEST_P(Reliability, D014_a_huge_write_arrives_byte_for_byte) {
 }
 
 // Quadratic work would show as the test's time limit.
-TEST_P(Reliability, D014_a_million_writes_of_one_byte_into_a_full_kernel_arrive_in_order) {
+TEST_P(Reliability, rel_D14_a_million_writes_of_one_byte_into_a_full_kernel_arrive_in_order) {
     constexpr std::size_t count = 1'000'000;
     const std::string bytes = pattern(count);
     for (const bool inside : {false, true}) {

@@ -180,7 +180,7 @@ TEST_P(Timers, an_exception_of_a_timer_reaches_the_handler_and_the_next_timer_ru
     EXPECT_EQ(reports[0].what, "in a timer");
 }
 
-TEST_P(Timers, the_clock_of_the_loop_is_monotonic) {
+TEST_P(Timers, B9_the_clock_of_the_loop_is_monotonic) {
     TimePoint before = loop().time();
     for (int i = 0; i < 1000; ++i) {
         const TimePoint now = loop().time();

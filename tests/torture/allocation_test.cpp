@@ -149,7 +149,7 @@ Attempt attempt(const Scenario& scenario, std::uint64_t failing) {
 
 class AllocationTorture : public testing::TestWithParam<Scenario> {};
 
-TEST_P(AllocationTorture, EndsCleanlyWhicheverAllocationFails) {
+TEST_P(AllocationTorture, G10_ends_cleanly_whichever_allocation_fails) {
     // What is made once per process is made here.
     constexpr std::uint64_t none = ~std::uint64_t{0};
     attempt(GetParam(), none);

@@ -56,7 +56,7 @@ const std::map<SimCall, std::vector<int>>& errors_of_calls() {
 
 class SystemCallTorture : public testing::TestWithParam<Scenario> {};
 
-TEST_P(SystemCallTorture, ReachesItsGoalWhenNothingFails) {
+TEST_P(SystemCallTorture, reaches_its_goal_when_nothing_fails) {
     SimKernel kernel(1);
     const Performance performance = perform(GetParam(), kernel);
     EXPECT_TRUE(performance.reached_goal);
@@ -64,7 +64,7 @@ TEST_P(SystemCallTorture, ReachesItsGoalWhenNothingFails) {
     EXPECT_EQ(performance.problem, "");
 }
 
-TEST_P(SystemCallTorture, EndsCleanlyWhicheverSystemCallFails) {
+TEST_P(SystemCallTorture, ends_cleanly_whichever_system_call_fails) {
     std::uint64_t met = 0;
     for (const auto& entry : errors_of_calls()) {
         const SimCall call = entry.first;
