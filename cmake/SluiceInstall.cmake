@@ -62,10 +62,14 @@ else()
     set(sluice_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
     set(sluice_pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
 endif()
+# A shared library brings OpenSSL along by itself. With an archive the user's link needs it, and `pkg-config --libs`
+# leaves private requirements out unless it is told --static, which would also ask for OpenSSL's archives.
 if(SLUICE_SHARED)
-    set(sluice_pc_cflags "-DSLUICE_SHARED=1")
+    set(sluice_pc_cflags " -DSLUICE_SHARED=1")
+    set(sluice_pc_requires "Requires.private")
 else()
     set(sluice_pc_cflags "")
+    set(sluice_pc_requires "Requires")
 endif()
 configure_file(
     "${PROJECT_SOURCE_DIR}/cmake/sluice.pc.in" "${PROJECT_BINARY_DIR}/sluice.pc" @ONLY

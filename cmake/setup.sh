@@ -26,6 +26,7 @@ build|python3|Python 3.9 or newer
 tests|binutils|nm and readelf
 tests|curl|curl
 tests|git|git
+tests|gnutls-bin|gnutls-cli and gnutls-serv
 tests|netcat-openbsd|the OpenBSD nc
 tests|openssl|the openssl command
 tests|python3|Python 3.9 or newer

@@ -129,8 +129,8 @@ public:
 
     /// Stops reading at once, sends what is pending, then calls connection_lost with an empty
     /// reason, from the loop. Idempotent. Where bytes of the peer have arrived and were never read,
-    /// the kernel closes with a reset instead of an end of stream (tcp(7), RFC 1122 4.2.2.13), which
-    /// may cost the peer the end of what was sent: read until eof_received to be sure it arrives.
+    /// the kernel closes with a reset instead of an end of stream (RFC 1122, 4.2.2.13), which may
+    /// cost the peer the end of what was sent: read until eof_received to be sure it arrives.
     virtual void close() = 0;
 
     /// Drops what is pending and closes; connection_lost with an empty reason follows, from the

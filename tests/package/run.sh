@@ -78,16 +78,22 @@ case_other_version_is_refused() {
     done
 }
 
-case_pkg_config() {
-    local build flags version
-    build=$(fresh pkg_config)
-    PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name sluice.pc)")
+# build_with_pkg_config <build folder> <prefix>: what pkg-config names without --static is enough for the link.
+build_with_pkg_config() {
+    local build=$1 flags version
+    PKG_CONFIG_PATH=$(dirname "$(find "$2" -name sluice.pc)")
     export PKG_CONFIG_PATH
     version=$(pkg-config --modversion sluice)
     [ "$version" = "$SLUICE_VERSION" ] || fail "pkg-config says version $version"
-    # The prefix holds the static library, whose own libraries only --static names.
-    read -ra flags <<<"$(pkg-config --static --cflags --libs sluice)"
+    read -ra flags <<<"$(pkg-config --cflags --libs sluice)"
     "$CXX" -std=c++20 -o "$build/consumer" "$consumer"/*.cpp "${flags[@]}"
+}
+
+case_pkg_config() {
+    local build
+    build=$(fresh pkg_config)
+    # The prefix holds the static library alone.
+    build_with_pkg_config "$build" "$prefix"
     "$build/consumer"
 }
 
@@ -117,6 +123,15 @@ case_shared_library_consumer() {
         -DCMAKE_PREFIX_PATH="$shared_prefix"
     readelf --dynamic "$SLUICE_WORK/shared_consumer/consumer" | grep -qF "[libsluice.so.$so_version]" ||
         fail "the consumer does not load the shared library"
+}
+
+case_shared_library_pkg_config() {
+    local build
+    build=$(fresh shared_pkg_config)
+    build_with_pkg_config "$build" "$shared_prefix"
+    LD_LIBRARY_PATH=$shared_prefix/lib "$build/consumer"
+    # OpenSSL is the library's affair: a user's program does not link it.
+    ! pkg-config --libs sluice | grep -E -- '-l(ssl|crypto)' || fail "pkg-config names OpenSSL for a shared library"
 }
 
 case_install_components() {

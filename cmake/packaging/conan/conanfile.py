@@ -29,6 +29,11 @@ class SluiceConan(ConanFile):
     def validate(self):
         check_min_cppstd(self, 20)
 
+    def requirements(self):
+        # No header of ours includes one of OpenSSL's, but whoever links the static library links OpenSSL, too, and
+        # the header-only target compiles against it.
+        self.requires("openssl/[>=3.0 <4]", transitive_headers=True)
+
     def layout(self):
         cmake_layout(self)
 
@@ -52,6 +57,7 @@ class SluiceConan(ConanFile):
         self.cpp_info.set_property("cmake_file_name", "sluice")
         self.cpp_info.set_property("cmake_target_name", "sluice::sluice")
         self.cpp_info.libs = ["sluice"]
+        self.cpp_info.requires = ["openssl::ssl", "openssl::crypto"]
         if self.settings.os == "Linux":
             self.cpp_info.system_libs = ["pthread"]
         if self.options.shared:

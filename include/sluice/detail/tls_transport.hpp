@@ -117,6 +117,7 @@ private:
     [[nodiscard]] bool seal_burst(std::span<const Bytes> pieces, std::size_t& sent) noexcept;
     [[nodiscard]] std::size_t seal(Bytes data, bool is_last) noexcept;
     void pass_down() noexcept;
+    void send_answers() noexcept;
     void notice_lower_failure() noexcept;
     void finish() noexcept;
     void fail_with_engine() noexcept;

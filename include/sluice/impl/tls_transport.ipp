@@ -262,6 +262,7 @@ SLUICE_INLINE void TlsTransport::keep_unread_input(Bytes more) noexcept {
 }
 
 SLUICE_INLINE void TlsTransport::settle_input() noexcept {
+    send_answers();
     if (ended()) {
         engine_.set_input({});
     }

@@ -131,6 +131,19 @@ SLUICE_INLINE void TlsTransport::pass_down() noexcept {
     }
 }
 
+/// What OpenSSL says by itself while it reads: that it does not renegotiate.
+SLUICE_INLINE void TlsTransport::send_answers() noexcept {
+    if (sealed_.empty() || ended() || state_ == State::finished) {
+        return;
+    }
+    if (!write_blocked_) {
+        pass_down();
+    } else if (sealed_.size() > limits::tls_burst_bytes) {
+        // A peer that asks without end and does not read the answers.
+        end_with(Error::tls_protocol_error);
+    }
+}
+
 SLUICE_INLINE std::size_t TlsTransport::get_write_buffer_size() const noexcept {
     return lost_ ? 0 : queue_.size() + sealed_.size() + lower_->get_write_buffer_size();
 }

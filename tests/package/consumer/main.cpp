@@ -1,6 +1,6 @@
 // A consumer's first translation unit: an echo over loopback with the library as it was installed, fetched or copied,
 // after comparing what it was compiled with to what it was linked with. Uses what users use most: a server, a client,
-// coroutines, a future, an exception that crosses the library's border.
+// coroutines, a future, exceptions that cross the library's border, a TLS context.
 #include <sluice/sluice.hpp>
 
 #include <chrono>
@@ -79,6 +79,16 @@ bool recognises_an_exception_of_the_library(sluice::EventLoop& loop) {
     return false;
 }
 
+// TLS needs OpenSSL at the link, which the package has to bring along.
+bool reaches_tls() {
+    try {
+        sluice::TlsContext::server("no/certificate.pem", "no/key.pem");
+    } catch (const sluice::TlsConfigError& error) {
+        return error.code() == std::errc::no_such_file_or_directory;
+    }
+    return false;
+}
+
 }  // namespace
 
 int main() {
@@ -93,6 +103,10 @@ int main() {
         loop.run_until_complete(echo_over_loopback(loop, std::string(8'000'000, 'x')));
         if (!recognises_an_exception_of_the_library(loop)) {
             std::puts("an AddressError was not recognised");
+            return 1;
+        }
+        if (!reaches_tls()) {
+            std::puts("a TlsConfigError was not recognised");
             return 1;
         }
     } catch (const std::exception& error) {
