@@ -54,6 +54,17 @@ foreach(server example simple buffered threads)
     set_tests_properties(interop.${server}.ThousandConnections PROPERTIES PROCESSORS 2)
 endforeach()
 
+# Our TLS with other implementations, as client and as server.
+sluice_add_executable(interop_tls_peer interop/tls_peer.cpp)
+set_target_properties(interop_tls_peer PROPERTIES OUTPUT_NAME tls_peer)
+target_link_libraries(interop_tls_peer PRIVATE ${sluice_flavour})
+foreach(peer OpenSslClient OpenSslServer GnuTlsClient GnuTlsServer Curl PythonClient)
+    process_test(
+        interop.tls.${peer} interop interop/tls_interop_test.py ${peer}
+        "SLUICE_TLS_PEER=$<TARGET_FILE:interop_tls_peer>"
+    )
+endforeach()
+
 if(SLUICE_BUILD_BENCH)
     process_test(
         bench.Driver bench examples/bench_test.py Driver

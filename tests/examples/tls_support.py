@@ -30,17 +30,18 @@ class Authority:
         return os.path.join(self.folder, name)
 
     @staticmethod
-    def _new_key(file):
-        return "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", file
+    def _new_key(file, algorithm="ec"):
+        kind = ("rsa:2048",) if algorithm == "rsa" else ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+        return "-newkey", *kind, "-nodes", "-keyout", file
 
     @staticmethod
     def _openssl(*words):
         subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=LIMIT)
 
-    def issue(self, name, alternative_names="DNS:localhost,IP:127.0.0.1", days=1):
-        """A certificate; the paths of it and of its key. Negative days: it has expired."""
+    def issue(self, name, alternative_names="DNS:localhost,IP:127.0.0.1", days=1, algorithm="ec"):
+        """A certificate; the paths of it and of its key. Negative days: it has expired. Algorithms: ec, rsa."""
         request, certificate, key = (self.path(f"{name}.{kind}") for kind in ("csr", "pem", "key"))
-        self._openssl("req", *self._new_key(key), "-out", request, "-subj", f"/CN={name}")
+        self._openssl("req", *self._new_key(key, algorithm), "-out", request, "-subj", f"/CN={name}")
         extensions = self.path(f"{name}.ext")
         with open(extensions, "w", encoding="ascii") as file:
             file.write(f"subjectAltName={alternative_names}\n")
