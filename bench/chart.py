@@ -4,13 +4,14 @@ rsvg-convert is installed. Only the standard library is used, and nothing is mea
 
     bench/chart.py results.json --out docs/images
 
-  echo      messages a second for each message size, with min-max whiskers
-  cpu       CPU time of the server for each message, likewise
-  latency   percentile curve at a fixed rate
-  curve     CPU time for each message over the number of connections
-  memory    resident memory of an idle connection
+  cpu         CPU time of the server for each message, TCP and TLS, at a few sizes, with min-max whiskers
+  latency     percentile curve at a fixed rate
+  curve       CPU time for each message over the number of connections
+  memory      resident memory of an idle connection, TCP and TLS
+  handshakes  CPU time of a TLS handshake, full and resumed
 
-and of what was measured over TLS: tls_echo, tls_cpu, tls_memory, handshakes (CPU time of each).
+and all that was measured: tcp_echo and tls_echo (messages a second), tcp_cpu and tls_cpu (CPU time for each message).
+What was not measured has no picture.
 """
 
 import argparse
@@ -35,6 +36,7 @@ COLOURS = {
     "uvloop": "#d55e00",
 }
 OTHER_COLOUR = "#000000"
+OVERVIEW_SIZES = ("64 B", "1 KiB", "16 KiB", "256 KiB")
 INK = "#1f2937"
 FAINT = "#d1d5db"
 FONT = "DejaVu Sans, Verdana, sans-serif"
@@ -165,22 +167,37 @@ def servers_in_order(rows):
     return [name for name in COLOURS if name in seen] + [name for name in seen if name not in COLOURS]
 
 
-def draw_groups(results, cells, figure, title, subtitle, rounds):
-    """`cells` maps a panel's title to its rows."""
-    columns = min(4, len(cells))
+def rounds_shown(rows, figure):
+    """How many rounds the medians are of; TCP and TLS may differ."""
+    counts = sorted({len(row[figure]["rounds"]) for row in rows})
+    rounds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    return f"median of {rounds} interleaved rounds, whiskers min to max"
+
+
+def wrapped(cells):
+    """Lines of at most four panels each."""
+    items = list(cells.items())
+    return [dict(items[begin : begin + 4]) for begin in range(0, len(items), 4)]
+
+
+def draw_groups(results, lines, figure, title, subtitle):
+    """`lines` are lines of panels; each maps a panel's title to its rows."""
+    rows = [row for line in lines for group in line.values() for row in group]
+    if not rows:
+        return None
+    columns = max(len(line) for line in lines)
     panel_width, panel_height = 270, 190
-    lines = math.ceil(len(cells) / columns)
     top = 150 + 14 * len(results["machine"]["labels"])
-    svg = Svg(max(columns * (panel_width + 60) + 24, 900), top + lines * (panel_height + 60))
-    header(svg, title, subtitle, results, f"median of {rounds} interleaved rounds, whiskers min to max")
-    rows = [row for group in cells.values() for row in group]
+    svg = Svg(max(columns * (panel_width + 60) + 24, 900), top + len(lines) * (panel_height + 60))
+    header(svg, title, subtitle, results, rounds_shown(rows, figure))
     legend(svg, servers_in_order(rows), top - 48)
-    for number, (name, group) in enumerate(cells.items()):
-        x = 70 + (number % columns) * (panel_width + 60)
-        y = top + (number // columns) * (panel_height + 60)
-        by_server = {row["server"]: row[figure] for row in group}
-        bars = [(server, by_server[server]) for server in servers_in_order(group)]
-        bar_panel(svg, (x, y, panel_width, panel_height), name, bars)
+    for line_number, line in enumerate(lines):
+        for number, (name, group) in enumerate(line.items()):
+            x = 70 + number * (panel_width + 60)
+            y = top + line_number * (panel_height + 60)
+            by_server = {row["server"]: row[figure] for row in group}
+            bars = [(server, by_server[server]) for server in servers_in_order(group)]
+            bar_panel(svg, (x, y, panel_width, panel_height), name, bars)
     return svg
 
 
@@ -202,30 +219,33 @@ def several(count):
 
 
 def draw_echo(results, connections):
-    cells = echo_cells(results["echo"], connections)
-    if not cells:
-        return None
     subtitle = f"TCP over loopback, {several(connections)}, one loop on one core; higher is better"
-    rounds = results["settings"]["rounds"]
-    return draw_groups(results, cells, "messages_per_second", "Echo: messages a second", subtitle, rounds)
+    lines = wrapped(echo_cells(results["echo"], connections))
+    return draw_groups(results, lines, "messages_per_second", "Echo: messages a second", subtitle)
+
+
+def draw_tcp_cpu(results, connections):
+    subtitle = f"TCP over loopback, CPU microseconds of the server, {several(connections)}; lower is better"
+    lines = wrapped(echo_cells(results["echo"], connections))
+    return draw_groups(results, lines, "cpu_us_per_message", "Echo: CPU time a message", subtitle)
 
 
 def draw_cpu(results, connections):
-    cells = echo_cells(results["echo"], connections)
-    if not cells:
-        return None
-    subtitle = f"CPU microseconds of the server, {several(connections)}; lower is better"
-    rounds = results["settings"]["rounds"]
-    return draw_groups(results, cells, "cpu_us_per_message", "Echo: CPU time a message", subtitle, rounds)
+    """The picture to show first: the same few sizes over TCP and over TLS."""
+    lines = []
+    for protocol, key in (("TCP", "echo"), ("TLS", "tls_echo")):
+        cells = echo_cells(results.get(key, []), connections)
+        chosen = {name: cells[name] for name in OVERVIEW_SIZES if name in cells} or cells
+        lines += wrapped({f"{protocol}, {name}": group for name, group in chosen.items()})
+    subtitle = f"CPU microseconds of the server, {several(connections)}, one loop on one core; lower is better"
+    return draw_groups(results, lines, "cpu_us_per_message", "Echo: CPU time a message", subtitle)
 
 
 def draw_tls(results, connections, figure, title, better):
     rows = results.get("tls_echo", [])
-    cells = echo_cells(rows, connections, {row["depth"] for row in rows})
-    if not cells:
-        return None
+    lines = wrapped(echo_cells(rows, connections, {row["depth"] for row in rows}))
     subtitle = f"TLS 1.3, AES-128-GCM, over loopback, {several(connections)}, one loop on one core; {better} is better"
-    return draw_groups(results, cells, figure, title, subtitle, results["settings"]["tls_rounds"])
+    return draw_groups(results, lines, figure, title, subtitle)
 
 
 def draw_handshakes(results):
@@ -233,22 +253,32 @@ def draw_handshakes(results):
     for row in results.get("handshakes", []):
         if "failure" not in row:
             cells.setdefault("resumed" if row["resumed"] else "full", []).append(row)
-    if not cells:
-        return None
     title = "TLS 1.3 handshakes: CPU time of each"
     subtitle = "CPU microseconds of the server, ECDSA P-256, X25519, with connecting and closing; lower is better"
-    rounds = results["settings"]["tls_rounds"]
-    return draw_groups(results, cells, "cpu_us_per_handshake", title, subtitle, rounds)
+    return draw_groups(results, wrapped(cells), "cpu_us_per_handshake", title, subtitle)
 
 
-def draw_memory(results, key, kind):
-    rows = [row for row in results.get(key, []) if "failure" not in row]
-    if not rows:
+def draw_memory(results):
+    groups = {}
+    for kind, key in (("TCP", "memory"), ("TLS", "tls_memory")):
+        rows = [row for row in results.get(key, []) if "failure" not in row]
+        if rows:
+            groups[f"{kind}, {rows[0]['connections']:,} connections"] = rows
+    if not groups:
         return None
     top = 120 + 14 * len(results["machine"]["labels"])
-    svg = Svg(900, top + 34 * len(rows) + 20)
-    subtitle = f"{rows[0]['connections']} idle {kind} connections, resident pages of the server; lower is better"
+    svg = Svg(900, top + sum(50 + 34 * len(rows) for rows in groups.values()))
+    subtitle = "resident pages of the server for each connection that has echoed one message; lower is better"
     header(svg, "Memory of an idle connection, KiB", subtitle, results, "median of fresh servers")
+    for title, rows in groups.items():
+        svg.text(24, top, title, size=13, bold=True)
+        draw_memory_bars(svg, top + 14, rows)
+        top += 50 + 34 * len(rows)
+    return svg
+
+
+def draw_memory_bars(svg, top, rows):
+    """Each group with a scale of its own: a TLS connection holds many times what a TCP one does."""
     scale = 560 / max(row["kib_per_connection"]["max"] for row in rows)
     for number, row in enumerate(rows):
         values = row["kib_per_connection"]
@@ -258,7 +288,6 @@ def draw_memory(results, key, kind):
         svg.text(165, y + 15, row["server"], size=13, anchor="end")
         svg.rect(175, y, max(length, 1), 22, colour_of(row["server"]))
         svg.text(175 + max(values["max"], 0) * scale + 8, y + 16, f"{values['median']:.2f}", size=12)
-    return svg
 
 
 def draw_latency(results):
@@ -345,9 +374,11 @@ def draw_curve(results):
     return svg
 
 
-def write(svg, path):
+def write(svg, path, with_png):
     path.with_suffix(".svg").write_text(svg.document(), encoding="utf-8")
     print(f"wrote {path.with_suffix('.svg')}")
+    if not with_png:
+        return
     if shutil.which("rsvg-convert"):
         png = path.with_suffix(".png")
         command = ["rsvg-convert", "--width", str(PNG_WIDTH), "--output", str(png), str(path.with_suffix(".svg"))]
@@ -367,30 +398,36 @@ def main():
     parser = argparse.ArgumentParser(description="Draws the pictures of a benchmark run.")
     parser.add_argument("results", type=pathlib.Path, help="what bench/echo --json wrote")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("."), help="folder for the pictures")
+    parser.add_argument("--only", help="names of pictures, separated by commas (default: all)")
+    parser.add_argument("--no-png", action="store_true", help="SVG only")
     parser.add_argument("--connections", type=int, help="of the echo pictures (default: 50 if measured)")
     options = parser.parse_args()
     results = json.loads(options.results.read_text(encoding="utf-8"))
     if results.get("schema") != 1:
         parser.error(f"{options.results}: expected schema 1, got {results.get('schema')}")
     options.out.mkdir(parents=True, exist_ok=True)
-    connections = options.connections or best_connections(results["echo"])
-    tls_connections = options.connections or best_connections(results.get("tls_echo", []))
+    connections = options.connections or best_connections(results["echo"] + results.get("tls_echo", []))
     pictures = {
-        "echo": draw_echo(results, connections),
         "cpu": draw_cpu(results, connections),
         "latency": draw_latency(results),
         "curve": draw_curve(results),
-        "memory": draw_memory(results, "memory", "TCP"),
-        "tls_echo": draw_tls(results, tls_connections, "messages_per_second", "Echo over TLS: messages a second", "higher"),
-        "tls_cpu": draw_tls(results, tls_connections, "cpu_us_per_message", "Echo over TLS: CPU time a message", "lower"),
+        "memory": draw_memory(results),
         "handshakes": draw_handshakes(results),
-        "tls_memory": draw_memory(results, "tls_memory", "TLS"),
+        "tcp_echo": draw_echo(results, connections),
+        "tcp_cpu": draw_tcp_cpu(results, connections),
+        "tls_echo": draw_tls(results, connections, "messages_per_second", "Echo over TLS: messages a second", "higher"),
+        "tls_cpu": draw_tls(results, connections, "cpu_us_per_message", "Echo over TLS: CPU time a message", "lower"),
     }
-    for name, svg in pictures.items():
+    wanted = options.only.split(",") if options.only else list(pictures)
+    for name in wanted:
+        if name not in pictures:
+            parser.error(f"--only: there is no picture '{name}'")
+    for name in wanted:
+        svg = pictures[name]
         if svg is None:
             print(f"no picture '{name}': it was not measured", file=sys.stderr)
         else:
-            write(svg, options.out / name)
+            write(svg, options.out / name, not options.no_png)
 
 
 if __name__ == "__main__":

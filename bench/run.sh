@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the benchmark programs, runs bench/echo with the given arguments (its own --help says which there are) and draws
 # the charts. Missing packages are installed first (cmake/setup.sh), the rivals among them.
-# Results and charts: build/bench/, or beside the file that --json names.
+# Results and charts: build/bench/, or beside the file that --json names. With --docs those that README and docs show are
+# also put into docs/images, where they replace the ones of an earlier run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -24,20 +25,39 @@ if ! { cmake --preset release && cmake --build --preset release --target bench_a
     exit 1
 fi
 
+driver=build/release/bench/echo
 results=build/bench/results.json
-arguments=("$@")
-for ((index = 0; index < $#; ++index)); do
-    if [ "${arguments[index]}" = --json ] && ((index + 1 < $#)); then
-        results=${arguments[index + 1]}
-    elif [ "${arguments[index]}" = --help ]; then
-        exec build/release/bench/echo --help
-    fi
+arguments=()
+for_docs=no
+while (($# > 0)); do
+    case $1 in
+        --docs) for_docs=yes ;;
+        --json)
+            if (($# < 2)); then
+                echo "bench/run.sh: --json: a value is missing" >&2
+                exit 2
+            fi
+            results=$2
+            shift
+            ;;
+        --help)
+            "$driver" --help
+            echo "Of bench/run.sh itself:"
+            echo "  --docs              also put the charts that the documentation shows into docs/images"
+            exit 0
+            ;;
+        *) arguments+=("$1") ;;
+    esac
+    shift
 done
 mkdir -p "$(dirname "$results")"
 
 status=0
-build/release/bench/echo "$@" --json "$results" || status=$?
+"$driver" "${arguments[@]}" --json "$results" || status=$?
 if [ -s "$results" ]; then
     bench/chart.py "$results" --out "$(dirname "$results")"
+    if [ "$for_docs" = yes ]; then
+        bench/chart.py "$results" --only cpu,latency,curve,memory,handshakes --no-png --out docs/images
+    fi
 fi
 exit "$status"

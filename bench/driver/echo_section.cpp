@@ -32,6 +32,11 @@ struct Contestant {
 // Each connection costs us one descriptor, and its server one; the rest is for files and listeners.
 constexpr std::size_t spare_descriptors = 200;
 
+// A process is a matter of luck: where its buffers lie to each other decides, on some processors, how fast they can be
+// copied, by as much as a third of the whole CPU time (`rep movsb` to an address a few bytes further in its page than
+// the source). More rounds with the same process would only confirm its luck.
+constexpr std::size_t rounds_of_a_process = 3;
+
 bool fits(const Run& run, std::size_t connections) {
     return connections + spare_descriptors <= run.machine.descriptor_limit;
 }
@@ -130,7 +135,8 @@ std::unique_ptr<EchoLoad> connected_load(const Run& run, const Cell& cell,
     return load;
 }
 
-void measure_cell(Run& run, const Cell& cell, std::vector<Contestant>& contestants) {
+void measure_rounds(Run& run, const Cell& cell, const Rounds& rounds,
+                    std::vector<Contestant>& contestants) {
     const std::string name = name_of(cell);
     // Where the connections to all servers together are more than we may have, they are made anew for each slice: the
     // servers still take turns in every round.
@@ -146,7 +152,6 @@ void measure_cell(Run& run, const Cell& cell, std::vector<Contestant>& contestan
             }
         });
     }
-    const std::size_t rounds = cell.tls ? run.options.tls_rounds : run.options.rounds;
     run_rounds(contestants, rounds, run.progress, name, [&](Contestant& contestant) {
         const auto alone = all_at_once ? nullptr : connected_load(run, cell, contestant);
         measure_slice(contestant, all_at_once ? *contestant.load : *alone, run.options.slice);
@@ -157,11 +162,20 @@ void measure_cell(Run& run, const Cell& cell, std::vector<Contestant>& contestan
     }
 }
 
-std::uint64_t traced_batches(const EchoShape& shape) {
+void measure_cell(Run& run, const Cell& cell, std::vector<Contestant>& contestants) {
+    const std::size_t all = cell.tls ? run.options.tls_rounds : run.options.rounds;
+    for (std::size_t begin = 0; begin < all; begin += rounds_of_a_process) {
+        const Rounds rounds{begin, std::min(begin + rounds_of_a_process, all), all};
+        measure_rounds(run, cell, rounds, contestants);
+    }
+}
+
+std::uint64_t traced_batches(const EchoShape& shape, bool quick) {
     // Enough for three digits, but tracing is slow and a large cell moves much in one batch.
+    const std::size_t messages = quick ? 500 : 2000;
     const std::size_t messages_a_batch = shape.connections * shape.depth;
     const std::size_t most = std::max<std::size_t>(1, (64UL << 20U) / shape.message_bytes);
-    return std::max<std::size_t>(2, std::min<std::size_t>(2000, most) / messages_a_batch);
+    return std::max<std::size_t>(2, std::min(messages, most) / messages_a_batch);
 }
 
 void count_syscalls(Run& run, const Cell& cell, Contestant& contestant) {
@@ -173,7 +187,7 @@ void count_syscalls(Run& run, const Cell& cell, Contestant& contestant) {
     SyscallCounter counter(process.pid(), cores);
     load->run_batches(1);
     counter.reset();
-    const EchoCount count = load->run_batches(traced_batches(cell.shape));
+    const EchoCount count = load->run_batches(traced_batches(cell.shape, run.options.quick));
     SyscallsPerMessage result;
     for (const auto& [name, calls] : counter.counts()) {
         const double per_message = static_cast<double>(calls) / static_cast<double>(count.messages);

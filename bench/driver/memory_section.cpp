@@ -22,7 +22,7 @@ constexpr std::size_t warm_connections = 100;
 constexpr std::size_t spare_descriptors = 200;
 constexpr std::size_t rounds_most = 3;
 constexpr std::size_t tls_connections_most = 2'000;
-constexpr std::size_t quick_tls_connections = 500;
+constexpr std::size_t quick_tls_connections = 200;
 
 template <typename Load>
 void measure_server(Run& run, Contestant& contestant) {

@@ -57,6 +57,11 @@ const Result* reference_of(const std::vector<Result>& results) {
     return found == results.end() ? nullptr : &*found;
 }
 
+// Few rounds cover less, and the column must not promise more.
+std::string interval_title(std::size_t rounds) {
+    return fmt::format("{} % interval", interval_percent(rounds));
+}
+
 std::string indented(const std::string& server) {
     return fmt::format("  {}", server);
 }
@@ -91,9 +96,10 @@ void add_echo_row(TextTable& table, const EchoResult& result, const EchoResult* 
     table.add(std::move(cells));
 }
 
-std::string echo_table(const char* title, const std::vector<EchoResult>& results) {
+std::string echo_table(const char* title, const std::vector<EchoResult>& results,
+                       std::size_t rounds) {
     TextTable table({title, "msgs/s", "min-max", "CPU us/msg", "min-max", "CPU ratio",
-                     "95 % interval", "busy", "syscalls/msg"});
+                     interval_title(rounds), "busy", "syscalls/msg"});
     for (auto begin = results.begin(); begin != results.end();) {
         const auto end = std::find_if_not(begin, results.end(), [&](const EchoResult& other) {
             return same_cell(*begin, other);
@@ -112,11 +118,18 @@ std::string echo_table(const char* title, const std::vector<EchoResult>& results
     return table.text();
 }
 
+struct RateTitles {
+    const char* table;
+    const char* rate;
+    const char* cost;
+};
+
 // The shape that accept, bulk and others share: two series, the second one compared.
 template <typename Result>
-std::string rate_table(const std::vector<Result>& results, std::vector<std::string> header,
-                       Series Result::* rate, Series Result::* cost) {
-    TextTable table(std::move(header));
+std::string rate_table(const std::vector<Result>& results, const RateTitles& titles,
+                       std::size_t rounds, Series Result::* rate, Series Result::* cost) {
+    TextTable table({titles.table, titles.rate, "min-max", titles.cost, "min-max", "CPU ratio",
+                     interval_title(rounds)});
     const Result* reference = reference_of(results);
     for (const Result& result : results) {
         if (!result.failure.empty()) {
@@ -172,30 +185,38 @@ std::string memory_table(const char* title, const std::vector<MemoryResult>& res
     return table.text();
 }
 
-std::string handshake_table(const std::vector<HandshakeResult>& results, bool resumed) {
+std::string handshake_table(const std::vector<HandshakeResult>& results, bool resumed,
+                            std::size_t rounds) {
     std::vector<HandshakeResult> of_kind;
     std::copy_if(results.begin(), results.end(), std::back_inserter(of_kind),
                  [&](const HandshakeResult& result) { return result.resumed == resumed; });
     return rate_table<HandshakeResult>(
         of_kind,
-        {resumed ? "TLS handshakes, resumed" : "TLS handshakes, full", "per second", "min-max",
-         "CPU us each", "min-max", "CPU ratio", "95 % interval"},
-        &HandshakeResult::handshakes_per_second, &HandshakeResult::cpu_us_per_handshake);
+        {resumed ? "TLS handshakes, resumed" : "TLS handshakes, full", "per second", "CPU us each"},
+        rounds, &HandshakeResult::handshakes_per_second, &HandshakeResult::cpu_us_per_handshake);
 }
 
-std::string tls_tables(const Results& results) {
+std::string tls_tables(const Results& results, std::size_t rounds) {
     std::string text;
     if (!results.tls_echo.empty()) {
-        text += echo_table("Echo, TLS 1.3", results.tls_echo) + "\n";
+        text += echo_table("Echo, TLS 1.3", results.tls_echo, rounds) + "\n";
     }
     if (!results.handshakes.empty()) {
-        text += handshake_table(results.handshakes, false) + "\n";
-        text += handshake_table(results.handshakes, true) + "\n";
+        text += handshake_table(results.handshakes, false, rounds) + "\n";
+        text += handshake_table(results.handshakes, true, rounds) + "\n";
     }
     if (!results.tls_memory.empty()) {
         text += memory_table("Idle memory, TLS", results.tls_memory) + "\n";
     }
     return text;
+}
+
+std::string rounds_text(const Options& options) {
+    const bool differ = options.sections.any_tls() && options.tls_rounds != options.rounds;
+    if (differ && options.sections.any_tcp()) {
+        return fmt::format("{} rounds (TLS: {})", options.rounds, options.tls_rounds);
+    }
+    return fmt::format("{} rounds", differ ? options.tls_rounds : options.rounds);
 }
 
 std::string notes(const Machine& machine, const Results& results) {
@@ -218,44 +239,40 @@ std::string notes(const Machine& machine, const Results& results) {
 std::string tables(const Options& options, const Machine& machine, const Results& results) {
     std::string text = fmt::format(
         "{}, {} core{}, Linux {}; server on core {}, load on core {}, {}, {}\n"
-        "{} rounds of {} ms; CPU ratio: to {}, median of paired ratios\n\n",
+        "{} of {} ms; CPU ratio: to {}, median of paired ratios\n\n",
         machine.cpu_model, machine.cores.size(), machine.cores.size() == 1 ? "" : "s",
         machine.kernel, machine.server_core, machine.load_core,
         machine.own_namespace ? "own network namespace" : "the machine's network",
-        machine.congestion_control, options.rounds, options.slice.count(), reference_server);
+        machine.congestion_control, rounds_text(options), options.slice.count(), reference_server);
     if (!results.echo.empty()) {
-        text += echo_table("Echo", results.echo) + "\n";
+        text += echo_table("Echo", results.echo, options.rounds) + "\n";
     }
     if (!results.latency.empty()) {
         text += latency_table(results.latency) + "\n";
     }
     if (!results.bulk.empty()) {
-        text += rate_table<BulkResult>(results.bulk,
-                                       {"Bulk, one way", "MiB/s", "min-max", "CPU us/MiB",
-                                        "min-max", "CPU ratio", "95 % interval"},
-                                       &BulkResult::mib_per_second, &BulkResult::cpu_us_per_mib) +
+        text += rate_table<BulkResult>(results.bulk, {"Bulk, one way", "MiB/s", "CPU us/MiB"},
+                                       options.rounds, &BulkResult::mib_per_second,
+                                       &BulkResult::cpu_us_per_mib) +
                 "\n";
     }
     if (!results.writelines.empty()) {
-        text += rate_table<WritelinesResult>(
-                    results.writelines,
-                    {"Writelines, 64 x 64 B", "msgs/s", "min-max", "CPU us/msg", "min-max",
-                     "CPU ratio", "95 % interval"},
-                    &WritelinesResult::messages_per_second, &WritelinesResult::cpu_us_per_message) +
+        text += rate_table<WritelinesResult>(results.writelines,
+                                             {"Writelines, 64 x 64 B", "msgs/s", "CPU us/msg"},
+                                             options.rounds, &WritelinesResult::messages_per_second,
+                                             &WritelinesResult::cpu_us_per_message) +
                 "\n";
     }
     if (!results.accept.empty()) {
-        text += rate_table<AcceptResult>(results.accept,
-                                         {"Accept + close", "conns/s", "min-max", "CPU us/conn",
-                                          "min-max", "CPU ratio", "95 % interval"},
-                                         &AcceptResult::connections_per_second,
-                                         &AcceptResult::cpu_us_per_connection) +
+        text += rate_table<AcceptResult>(
+                    results.accept, {"Accept + close", "conns/s", "CPU us/conn"}, options.rounds,
+                    &AcceptResult::connections_per_second, &AcceptResult::cpu_us_per_connection) +
                 "\n";
     }
     if (!results.memory.empty()) {
         text += memory_table("Idle memory", results.memory) + "\n";
     }
-    text += tls_tables(results);
+    text += tls_tables(results, options.tls_rounds);
     return text + notes(machine, results);
 }
 

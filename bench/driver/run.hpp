@@ -44,16 +44,23 @@ inline std::vector<std::size_t> round_order(std::size_t round, std::size_t count
     return order;
 }
 
-/// Calls `measure(contestant)` for each of them in each round. What a contestant throws ends its part and becomes its
-/// `result.failure`; the others go on.
+/// Some rounds of all there are.
+struct Rounds {
+    std::size_t begin;
+    std::size_t end;
+    std::size_t all;
+};
+
+/// Calls `measure(contestant)` for each of them in each of these rounds. What a contestant throws ends its part and becomes
+/// its `result.failure`; the others go on.
 template <typename Contestant, typename Measure>
-void run_rounds(std::vector<Contestant>& contestants, std::size_t rounds, Progress& progress,
+void run_rounds(std::vector<Contestant>& contestants, const Rounds& rounds, Progress& progress,
                 const std::string& what, const Measure& measure) {
-    for (std::size_t round = 0; round < rounds; ++round) {
+    for (std::size_t round = rounds.begin; round < rounds.end; ++round) {
         for (const std::size_t i : round_order(round, contestants.size())) {
             Contestant& contestant = contestants[i];
             progress.begin(what + ", round " + std::to_string(round + 1) + "/" +
-                           std::to_string(rounds) + ", " + contestant.result.server);
+                           std::to_string(rounds.all) + ", " + contestant.result.server);
             try {
                 if (contestant.result.failure.empty()) {
                     measure(contestant);
@@ -64,6 +71,13 @@ void run_rounds(std::vector<Contestant>& contestants, std::size_t rounds, Progre
             progress.done();
         }
     }
+}
+
+/// The same with all rounds.
+template <typename Contestant, typename Measure>
+void run_rounds(std::vector<Contestant>& contestants, std::size_t rounds, Progress& progress,
+                const std::string& what, const Measure& measure) {
+    run_rounds(contestants, Rounds{0, rounds, rounds}, progress, what, measure);
 }
 
 /// Runs `step` for one contestant outside the rounds (starting it, warming it up) with the same treatment of failures.

@@ -82,6 +82,14 @@ inline std::optional<MedianInterval> median_interval(std::span<const double> val
                           coverage(k)};
 }
 
+/// What the intervals of that many rounds may be called, in whole percent: `wanted` where that can be reached, otherwise
+/// what the full range covers, rounded down.
+inline unsigned interval_percent(std::size_t rounds, double wanted = 0.95) {
+    const double full_range = rounds == 0 ? 0 : 1 - 2 * fair_coin_at_most(0, rounds);
+    // A little more than the rounding of 0.95 * 100, and less than any two of the possible values differ by.
+    return static_cast<unsigned>(std::clamp(full_range, 0.0, wanted) * 100 + 1e-9);
+}
+
 /// values[i] / base[i] for each round that both have. The two were measured within seconds of each other, so what the host
 /// does over minutes cancels. A base that is not positive gives no pair.
 inline std::vector<double> paired_ratios(std::span<const double> values,

@@ -34,6 +34,13 @@ class Driver(unittest.TestCase):
     def read_results(self):
         return json.loads(self.results.read_text(encoding="utf-8"))
 
+    def draw(self, *arguments):
+        """The pictures' texts by name."""
+        pictures = self.folder / "pictures"
+        chart = [sys.executable, program_path("SLUICE_CHART"), self.results, "--out", pictures, *arguments]
+        subprocess.run([str(word) for word in chart], check=True, capture_output=True, timeout=4 * LIMIT)
+        return {path.stem: path.read_text(encoding="utf-8") for path in pictures.glob("*.svg")}
+
     def test_measures_echo_and_writelines(self):
         run = self.run_driver(self.programs / "echo", "--echo", "--writelines", "--servers", "raw_epoll,sluice", *SHORT)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
@@ -58,6 +65,74 @@ class Driver(unittest.TestCase):
         results = self.read_results()
         self.assertEqual({row["server"] for row in results["skipped"]}, {"sluice", "libuv"})
         self.assertEqual({row["server"] for row in results["echo"]}, {"raw_epoll"})
+
+    def test_measures_tls_like_tcp_and_draws_both_in_one_picture(self):
+        servers = "raw_epoll,raw_epoll_tuned,sluice"
+        parts = ("--echo", "--tls", "--handshakes", "--memory", "--tls-memory", "--idle", "20")
+        run = self.run_driver(self.programs / "echo", *parts, "--servers", servers, *SHORT)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("Echo, TLS 1.3", run.stdout)
+        self.assertIn("50 % interval", run.stdout)  # of two rounds
+        results = self.read_results()
+        cells = {(row["server"], row["message_bytes"], row["connections"]) for row in results["tls_echo"]}
+        self.assertEqual(
+            cells, {(server, size, count) for server in servers.split(",") for size in (64, 4096) for count in (1, 3)}
+        )
+        for row in results["tls_echo"]:
+            self.assertNotIn("failure", row)
+            self.assertEqual(len(row["cpu_us_per_message"]["rounds"]), 2)
+            self.assertGreater(row["syscalls_per_message"]["total"], 0)
+            self.assertGreater(row["cpu_ratio"]["low"], 0)
+        # What the tuned reference changes concerns echo only.
+        kinds = {(row["server"], row["resumed"]) for row in results["handshakes"]}
+        self.assertEqual(kinds, {(server, resumed) for server in ("raw_epoll", "sluice") for resumed in (False, True)})
+        for row in results["handshakes"]:
+            self.assertNotIn("failure", row)
+            self.assertGreater(row["handshakes_per_second"]["min"], 0)
+        self.assertEqual([(row["server"], row["connections"]) for row in results["tls_memory"]], [("raw_epoll", 20), ("sluice", 20)])
+        pictures = self.draw()
+        self.assertEqual(
+            set(pictures), {"cpu", "curve", "memory", "handshakes", "tcp_echo", "tcp_cpu", "tls_echo", "tls_cpu"}
+        )
+        for name in ("cpu", "memory"):
+            self.assertIn(">TCP, ", pictures[name])
+            self.assertIn(">TLS, ", pictures[name])
+
+    def test_names_a_rival_without_its_tls_server_and_measures_the_others(self):
+        for name in ("echo", "raw_epoll_tls", "libuv_echo"):
+            if (self.programs / name).exists():
+                shutil.copy(self.programs / name, self.folder / name)
+        parts = ("--tls", "--handshakes", "--sizes", "64", "--connections", "2", "--rounds", "1", "--ms", "5")
+        run = self.run_driver(self.folder / "echo", *parts, "--servers", SERVERS)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("SKIPPED: libuv in tls: not built (Debian package libuv1-dev)", run.stdout)
+        results = self.read_results()
+        self.assertEqual({(row["server"], row["section"]) for row in results["skipped"]}, {("sluice", "tls"), ("libuv", "tls")})
+        self.assertEqual({row["server"] for row in results["tls_echo"] + results["handshakes"]}, {"raw_epoll"})
+
+    def test_says_why_when_a_server_does_not_speak_tls(self):
+        # Takes the options and answers in plain text.
+        shutil.copy(self.programs / "echo", self.folder / "echo")
+        plain = self.folder / "raw_epoll_tls"
+        plain.write_text(
+            f"#!{sys.executable}\n"
+            "import socket\n"
+            "listener = socket.create_server(('127.0.0.1', 0))\n"
+            "print('listening on 127.0.0.1:%d' % listener.getsockname()[1], flush=True)\n"
+            "while True:\n"
+            "    with listener.accept()[0] as connection:\n"
+            "        connection.sendall(b'220 hello\\r\\n')\n"
+            "        connection.recv(65536)\n",
+            encoding="utf-8",
+        )
+        plain.chmod(0o755)
+        parts = ("--tls", "--handshakes", "--sizes", "64", "--connections", "1", "--rounds", "1", "--ms", "5")
+        run = self.run_driver(self.folder / "echo", *parts, "--servers", "raw_epoll")
+        self.assertEqual(run.returncode, 1, run.stdout + run.stderr)
+        results = self.read_results()
+        for row in results["tls_echo"] + results["handshakes"]:
+            self.assertIn("wrong version number", row["failure"])
+        self.assertEqual(len(results["tls_echo"] + results["handshakes"]), 3)
 
     def test_fails_when_a_server_answers_wrongly(self):
         shutil.copy(self.programs / "echo", self.folder / "echo")
@@ -86,12 +161,19 @@ class Driver(unittest.TestCase):
     def test_draws_charts_of_what_was_measured(self):
         run = self.run_driver(self.programs / "echo", "--echo", "--servers", "raw_epoll,sluice", *SHORT)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        pictures = self.folder / "pictures"
-        chart = [sys.executable, program_path("SLUICE_CHART"), self.results, "--out", pictures]
-        subprocess.run([str(word) for word in chart], check=True, capture_output=True, timeout=4 * LIMIT)
-        self.assertEqual({path.stem for path in pictures.glob("*.svg")}, {"echo", "cpu", "curve"})
-        for path in pictures.glob("*.svg"):
-            self.assertIn("sluice", path.read_text(encoding="utf-8"))
+        pictures = self.draw()
+        self.assertEqual(set(pictures), {"cpu", "curve", "tcp_echo", "tcp_cpu"})
+        for picture in pictures.values():
+            self.assertIn("sluice", picture)
+
+    def test_draws_the_latency_curve_and_only_what_was_asked_for(self):
+        parts = ("--echo", "--latency", "--rate", "500", "--rounds", "2", "--ms", "20", "--sizes", "64", "--connections", "2")
+        run = self.run_driver(self.programs / "echo", *parts, "--servers", "raw_epoll,sluice")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        pictures = self.draw("--only", "latency", "--no-png")
+        self.assertEqual(set(pictures), {"latency"})
+        self.assertEqual(pictures["latency"].count("<polyline"), 2)
+        self.assertEqual(list((self.folder / "pictures").glob("*.png")), [])
 
 
 if __name__ == "__main__":

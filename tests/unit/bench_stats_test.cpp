@@ -95,6 +95,23 @@ TEST(BenchInterval, ThousandsOfRoundsDoNotOverflow) {
     EXPECT_LT(interval.coverage, 0.96);
 }
 
+TEST(BenchInterval, AColumnOfFewRoundsPromisesNoMoreThanTheirFullRangeCovers) {
+    EXPECT_EQ(bench::interval_percent(0), 0U);
+    EXPECT_EQ(bench::interval_percent(1), 0U);
+    EXPECT_EQ(bench::interval_percent(2), 50U);
+    EXPECT_EQ(bench::interval_percent(3), 75U);
+    EXPECT_EQ(bench::interval_percent(5), 93U);  // 1 - 2 / 2^5 = 0.9375
+    EXPECT_EQ(bench::interval_percent(6), 95U);
+    EXPECT_EQ(bench::interval_percent(5000), 95U);
+}
+
+TEST(BenchInterval, ItsNameNeverExceedsTheCoverageOfTheInterval) {
+    for (std::size_t count = 1; count < 200; ++count) {
+        const auto interval = interval_of(std::vector<double>(count, 1.0));
+        EXPECT_LE(bench::interval_percent(count), interval.coverage * 100 + 1e-6) << count;
+    }
+}
+
 TEST(BenchInterval, ItContainsTheTrueMedianAsOftenAsItSays) {
     // A skewed distribution with median 1: e^x with x normal.
     std::mt19937 generator(7);

@@ -5,14 +5,21 @@
 // no loop.
 #pragma once
 
-#include <sluice/tls.hpp>
-
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 struct ssl_st;
 
+namespace sluice::inline v0_1 {
+class TlsContext;
+class TlsFailure;
+}  // namespace sluice::inline v0_1
+
 namespace sluice::inline v0_1::detail {
+
+struct TlsDetails;
 
 struct SslDelete {
     void operator()(ssl_st* ssl) const noexcept;
@@ -74,3 +81,6 @@ TlsFailure describe_failure(ssl_st& ssl, const TlsRecordOfTroubles& troubles, co
 std::shared_ptr<const TlsDetails> describe_connection(ssl_st& ssl, int layer);
 
 }  // namespace sluice::inline v0_1::detail
+
+// Behind all that: header-only, the definitions that come with it need the declarations above.
+#include <sluice/tls.hpp>

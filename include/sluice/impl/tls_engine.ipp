@@ -1,10 +1,10 @@
 // The engine and its BIO: memory semantics over storage that somebody else lends.
 #pragma once
 
+#include <sluice/detail/copy_bytes.hpp>
 #include <sluice/detail/tls_engine.hpp>
 
 #include <algorithm>
-#include <cstring>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -30,7 +30,7 @@ struct LentBio {
             return -1;
         }
         *count = std::min(size, input.size());
-        std::memcpy(into, input.data(), *count);
+        copy_bytes(into, input.data(), *count);
         input = input.subspan(*count);
         return 1;
     }
@@ -176,6 +176,9 @@ SLUICE_INLINE TlsStatus TlsEngine::write(Bytes data, std::size_t& count) noexcep
 }
 
 SLUICE_INLINE TlsStatus TlsEngine::shutdown() noexcept {
+    if (failed_) {
+        return TlsStatus::failed;
+    }
     ERR_clear_error();
     const bool sent_before = (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0;
     if (!sent_before) {

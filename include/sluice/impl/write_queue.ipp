@@ -1,10 +1,10 @@
 // The segment list behind every transport's writing half.
 #pragma once
 
+#include <sluice/detail/copy_bytes.hpp>
 #include <sluice/detail/write_queue.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
 namespace sluice::inline v0_1::detail {
@@ -35,7 +35,7 @@ SLUICE_INLINE void WriteSegment::append(Bytes bytes) noexcept {
     SLUICE_ASSERT(bytes.size() <= room());
     // The storage behind the header is ours and writable; `begin_` is const because borrowed bytes
     // are not.
-    std::memcpy(const_cast<std::byte*>(begin_ + size_), bytes.data(), bytes.size());
+    copy_bytes(const_cast<std::byte*>(begin_ + size_), bytes.data(), bytes.size());
     size_ += bytes.size();
 }
 
