@@ -13,7 +13,7 @@ import threading
 import unittest
 
 from support import HOST, LIMIT, Program, connect, pattern, program_path, receive_exactly, receive_line
-from tls_support import Authority
+from tls_support import Authority, echoed
 
 
 def example(name, *arguments):
@@ -51,10 +51,7 @@ class TlsEchoServer(TlsTest):
                 context = self.client_context()
                 context.minimum_version = context.maximum_version = version
                 with self.connect(port, context) as client:
-                    sender = threading.Thread(target=client.sendall, args=(sent,))
-                    sender.start()
-                    self.assertTrue(receive_exactly(client, len(sent)) == sent)
-                    sender.join(LIMIT)
+                    self.assertTrue(echoed(client, sent) == sent)
                     # Raises when the server does not answer with close_notify.
                     client.unwrap()
             server.end()

@@ -1,10 +1,42 @@
-"""Certificates for the tests of the TLS examples, made by the openssl command into a temporary folder."""
+"""For tests that speak TLS with Python's ssl: certificates, made by the openssl command into a temporary folder, and an
+echo that is sent and received at the same time.
+"""
 
 import os
+import select
+import ssl
 import subprocess
 import tempfile
 
 from support import LIMIT
+
+
+def echoed(connection, data):
+    """Sends `data` and gives back as many bytes as come in return. In one thread: an SSLSocket that one thread reads and
+    another writes mixes up its records before Python 3.13.
+    """
+    connection.setblocking(False)
+    sent, received = memoryview(data), bytearray()
+    while len(received) < len(data):
+        waiting = True
+        try:
+            if sent:
+                sent = sent[connection.send(sent[: 1 << 16]) :]
+                waiting = False
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        try:
+            chunk = connection.recv(1 << 18)
+            if not chunk:
+                raise AssertionError(f"the stream ended after {len(received)} of {len(data)} bytes")
+            received += chunk
+            waiting = False
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        if waiting and not any(select.select([connection], [connection] if sent else [], [], LIMIT)):
+            raise AssertionError(f"nothing came for {LIMIT} s after {len(received)} of {len(data)} bytes")
+    connection.settimeout(LIMIT)
+    return bytes(received)
 
 
 class Authority:
