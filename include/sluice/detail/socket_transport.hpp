@@ -20,6 +20,7 @@ public:
     [[nodiscard]] bool can_write_eof() const noexcept override { return true; }
     void write_eof() override;
     void close() override;
+    [[nodiscard]] Bytes undelivered_input(MutableBytes space) noexcept override;
 
 private:
     SocketTransport(LoopCore& core, int fd, SocketAddress local, SocketAddress peer);

@@ -77,6 +77,9 @@ public:
     /// Takes all segments of `segments` into its own queue, without a copy, and sends them and then
     /// `last`, of which it copies what is not sent.
     void send_segments(WriteQueue& segments, Bytes last = {}) noexcept;
+    /// Once the connection has failed: what had arrived and was never delivered, the next piece of
+    /// it. Empty if there is no more.
+    [[nodiscard]] virtual Bytes undelivered_input(MutableBytes /*space*/) noexcept { return {}; }
 
 protected:
     // What the deferred node has to do when it runs.

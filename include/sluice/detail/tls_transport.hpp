@@ -99,6 +99,7 @@ private:
     void lower_received(std::size_t count) noexcept;
     void lower_ended() noexcept;
     void lower_lost(std::error_code reason) noexcept;
+    void hear_last_words() noexcept;
 
     void step_handshake() noexcept;
     void handshake_complete() noexcept;

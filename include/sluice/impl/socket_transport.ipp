@@ -102,6 +102,11 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
     return is_reading();
 }
 
+SLUICE_INLINE Bytes SocketTransport::undelivered_input(MutableBytes space) noexcept {
+    const IoResult received = sys::recv(fd_, space);
+    return space.first(received.ok() ? received.value() : 0);
+}
+
 SLUICE_INLINE void SocketTransport::receive_eof() noexcept {
     const bool keep_open = deliver_eof();
     if (closing_) {

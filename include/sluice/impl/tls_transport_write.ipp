@@ -258,12 +258,39 @@ SLUICE_INLINE void TlsTransport::lower_lost(std::error_code reason) noexcept {
         drop_queue(reason_ ? reason_ : reason);
     } else if (lower_failed_ && !reason_) {
         reason_ = reason;
+        hear_last_words();
     }
     state_ = State::finished;
     tell_started();
     Ready::unlink();
     deferred_ = 0;
     run_lost();
+}
+
+/// A peer that refuses us says why and closes. Whoever goes on writing may hear of the end first,
+/// with the alert still waiting to be read.
+SLUICE_INLINE void TlsTransport::hear_last_words() noexcept {
+    if (stream_ == nullptr || !engine_.input().empty()) {
+        return;
+    }
+    std::array<std::byte, limits::tls_record_bytes> space{};
+    std::array<std::byte, limits::tls_record_bytes> nowhere{};
+    TlsStatus status = TlsStatus::want_input;
+    while (status == TlsStatus::want_input) {
+        const Bytes words = stream_->undelivered_input(space);
+        if (words.empty()) {
+            return;
+        }
+        engine_.set_input(words);
+        do {
+            std::size_t count = 0;
+            status = engine_.read(nowhere, count);
+        } while (status == TlsStatus::done);
+    }
+    engine_.set_input({});
+    if (!engine_.failure().alert_received.empty()) {
+        reason_ = engine_.failure_code();
+    }
 }
 
 SLUICE_INLINE void TlsTransport::release_lower() noexcept {
