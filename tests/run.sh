@@ -22,11 +22,11 @@ jobs=${SLUICE_JOBS:-$(nproc)}
 stages() {
     cat <<'TABLE'
 release|900||g++ (the default compiler), optimised: all tests, examples and benchmark programs
-clang|600|all|clang 19, optimised, no precompiled headers: builds without a warning and passes
+clang|900|all|clang 19, optimised, no precompiled headers: builds without a warning and passes
 asan|900|all|clang 19 with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 tsan|900|all|clang 19 with ThreadSanitizer
-header-only|600|all|tests and examples on sluice::header_only
-shared|600|all|tests of the public API and examples on the shared library
+header-only|900|all|tests and examples on sluice::header_only, with assertions
+shared|600|all|tests of the public API and examples on the shared library, with assertions
 package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
 format|60|all|clang-format over every source file
 docs|120|all|the API reference; a public name without a description fails
