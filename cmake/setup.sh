@@ -19,7 +19,6 @@ build|libgtest-dev|GoogleTest 1.12 or newer with its CMake package
 build|libgmock-dev|GoogleMock, from the same source as GoogleTest
 build|libbenchmark-dev|Google Benchmark with its CMake package
 build|libfmt-dev|fmt 9 or newer with its CMake package
-build|liburing-dev|liburing 2.3 or newer, headers and library
 build|libssl-dev|OpenSSL 3.0 or newer, headers and libraries
 build|ccache|ccache
 build|python3|Python 3.9 or newer

@@ -9,6 +9,8 @@ class Echo : public sluice::Protocol {
 public:
     void connection_made(sluice::Transport& transport) override { transport_ = &transport; }
     void data_received(sluice::Bytes data) override { transport_->write(data); }
+    void pause_writing() override { transport_->pause_reading(); }
+    void resume_writing() override { transport_->resume_reading(); }
 
 private:
     sluice::Transport* transport_ = nullptr;

@@ -9,7 +9,6 @@ class Dialogue : public sluice::Protocol {
 public:
     Dialogue(sluice::EventLoop* loop, sluice::TlsContext context)
         : loop_(*loop), context_(std::move(context)) {}
-
     void connection_made(sluice::Transport& transport) override {
         transport_ = &transport;
         transport.write("220 ready\r\n");
@@ -19,13 +18,16 @@ public:
         for (std::size_t end = 0; (end = text_.find("\r\n")) != std::string::npos;) {
             const std::string line = text_.substr(0, end);
             text_.erase(0, end + 2);
-            if (line == "STARTTLS" && !secure_) {
+            if (line == "STARTTLS" && !upgrading_) {
                 transport_->write("220 go ahead\r\n");
                 transport_->pause_reading();  // What comes now is not for us to read.
                 upgrading_ = loop_.create_task(upgrade());
                 return;
             }
-            transport_->write((secure_ ? "250 in secret: " : "250 in plain: ") + line + "\r\n");
+            transport_->write((upgrading_ ? "250 in secret: " : "250 in plain: ") + line + "\r\n");
+        }
+        if (text_.size() > 1000) {
+            transport_->abort();  // A line without an end would fill the memory.
         }
     }
 
@@ -38,7 +40,6 @@ private:
         auto securing = loop_.start_tls(std::move(plain), context_, std::move(options));
         const sluice::Ref<sluice::Transport> secure = co_await securing;
         transport_ = secure.get();
-        secure_ = true;
     }
 
     sluice::EventLoop& loop_;
@@ -46,7 +47,6 @@ private:
     sluice::Transport* transport_ = nullptr;
     sluice::TaskHandle<void> upgrading_;
     std::string text_;
-    bool secure_ = false;
 };
 
 int main(int argc, char** argv) {

@@ -261,7 +261,7 @@ public:
     std::string phase;
     /// One line for a log: everything below that is known.
     std::string text;
-    /// The number of X509_V_ERR_* (openssl-verify(1)); 0 if verification is not the reason.
+    /// The number of X509_V_ERR_* (X509_STORE_CTX_get_error(3)); 0 if verification is not the reason.
     int verify_code = 0;
     /// What that number means, in words.
     std::string verify_text;
