@@ -74,7 +74,7 @@ TEST_P(TlsEnding, D6_a_peer_that_stops_reading_is_given_up) {
 }
 
 TEST_P(TlsEnding, J159_a_peer_that_streams_after_our_close_is_given_up_and_nothing_delivered) {
-    const Ref<Server> server = serve(secure_server().tls_shutdown_timeout(50ms));
+    const Ref<Server> server = serve(secure_server().tls_shutdown_timeout(500ms));
     Peer peer = connect_foreign(port_of(server));
     settle({&peer});
     ours().close();
