@@ -4,9 +4,10 @@
 // Which certificate a client's name leads to is tls_client_hello.ipp.
 #pragma once
 
+#include <sluice/impl/tls_context_state.hpp>
+#include <sluice/impl/tls_openssl.hpp>
+
 #include <sluice/detail/tls_certificate.hpp>
-#include <sluice/detail/tls_context_state.hpp>
-#include <sluice/detail/tls_openssl.hpp>
 #include <sluice/detail/tls_session.hpp>
 
 #include <new>

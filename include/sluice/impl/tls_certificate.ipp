@@ -2,9 +2,10 @@
 // printable, short or within range.
 #pragma once
 
+#include <sluice/impl/tls_openssl.hpp>
+
 #include <sluice/address.hpp>
 #include <sluice/detail/tls_certificate.hpp>
-#include <sluice/detail/tls_openssl.hpp>
 
 #include <algorithm>
 #include <array>

@@ -2,9 +2,10 @@
 // accessors that show it.
 #pragma once
 
+#include <sluice/impl/tls_details.hpp>
+#include <sluice/impl/tls_openssl.hpp>
+
 #include <sluice/detail/tls_certificate.hpp>
-#include <sluice/detail/tls_details.hpp>
-#include <sluice/detail/tls_openssl.hpp>
 #include <sluice/detail/tls_session.hpp>
 
 #include <algorithm>

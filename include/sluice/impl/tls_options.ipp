@@ -2,10 +2,11 @@
 // for names.
 #pragma once
 
+#include <sluice/impl/tls_settings.hpp>
+
 #include <sluice/address.hpp>
 #include <sluice/detail/tls_certificate.hpp>
 #include <sluice/detail/tls_session.hpp>
-#include <sluice/detail/tls_settings.hpp>
 #include <sluice/limits.hpp>
 
 #include <algorithm>

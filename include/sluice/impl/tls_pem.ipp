@@ -1,8 +1,8 @@
 // Reading certificates, keys and lists into an SSL_CTX. Every failure names the file and the reason.
 #pragma once
 
-#include <sluice/detail/tls_context_state.hpp>
-#include <sluice/detail/tls_openssl.hpp>
+#include <sluice/impl/tls_context_state.hpp>
+#include <sluice/impl/tls_openssl.hpp>
 
 #include <algorithm>
 #include <array>

@@ -8,8 +8,9 @@
 // SSL_get_app_data(): nothing of a connection is ever kept in what connections share.
 #pragma once
 
+#include <sluice/impl/tls_settings.hpp>
+
 #include <sluice/detail/tls_session_cache.hpp>
-#include <sluice/detail/tls_settings.hpp>
 
 #include <cstdio>
 #include <memory>
