@@ -135,7 +135,8 @@ public:
     // ---- debugging ----
 
     /// Appends the secrets of every connection to this file, as Wireshark reads them; nobody but the
-    /// owner can read it. Never on by itself, nor by an environment variable.
+    /// owner can read it. A symbolic link, another user's file and what is no regular file are
+    /// refused. Never on by itself, nor by an environment variable.
     TlsOptions& key_log_file(std::string file);
 
 private:

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 
 namespace sluice::inline v0_1::detail::sys {
 
@@ -72,6 +73,9 @@ bool start_thread(Callback&&) noexcept {
 }
 unsigned processor_count() noexcept {
     return 1;
+}
+Result<std::FILE*> open_private_file(const std::string&) noexcept {
+    return Result<std::FILE*>::failure(ENOENT);
 }
 
 // ---- making sockets ----

@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 #include <openssl/ocsp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace sluice::test {
 namespace {
@@ -383,6 +384,37 @@ TEST(TlsKeyLog, that_cannot_be_written_is_an_error) {
     const std::string file = pki().folder() + "/no/such/folder/keys.log";
     EXPECT_EQ(client_refusal(trusting_client().key_log_file(file)),
               "cannot open the key log '" + file + "': No such file or directory");
+}
+
+TEST(TlsKeyLog, that_leads_elsewhere_is_refused) {
+    const std::string victim = pki().folder() + "/victim.txt";
+    std::ofstream(victim) << "precious";
+    ASSERT_EQ(::chmod(victim.c_str(), 0644), 0);
+    const std::string link = pki().folder() + "/link.log";
+    ASSERT_EQ(::symlink(victim.c_str(), link.c_str()), 0);
+    EXPECT_EQ(client_refusal(trusting_client().key_log_file(link)),
+              "cannot open the key log '" + link + "': Too many levels of symbolic links");
+    const std::string fifo = pki().folder() + "/fifo.log";
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    EXPECT_THAT(client_refusal(trusting_client().key_log_file(fifo)),
+                StartsWith("cannot open the key log '" + fifo + "': "));
+    EXPECT_EQ(client_refusal(trusting_client().key_log_file("/dev/null")),
+              "cannot open the key log '/dev/null': Invalid argument");
+    EXPECT_EQ(content_of(victim), "precious");
+    struct stat status{};
+    ASSERT_EQ(::stat(victim.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0644U);
+}
+
+TEST(TlsKeyLog, of_somebody_else_is_refused) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "only root can give a file away";
+    }
+    const std::string file = pki().folder() + "/theirs.log";
+    std::ofstream(file) << "";
+    ASSERT_EQ(::chown(file.c_str(), 65534, 65534), 0);
+    EXPECT_EQ(client_refusal(trusting_client().key_log_file(file)),
+              "cannot open the key log '" + file + "': Operation not permitted");
 }
 
 std::string stapled(TlsPair& pair) {

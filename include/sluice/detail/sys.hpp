@@ -12,6 +12,7 @@
 #include <sluice/detail/timer_heap.hpp>
 
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -75,6 +76,12 @@ IoResult send(int fd, Bytes from) noexcept;
 IoResult send_gathered(int fd, std::span<const Bytes> pieces) noexcept;
 std::error_code shutdown_write(int fd) noexcept;
 void close(int fd) noexcept;
+
+// ---- files ----
+
+/// Opens a file for appending that only its owner can read, before anything is written to it. An
+/// error if it is a symbolic link, no regular file or somebody else's.
+Result<std::FILE*> open_private_file(const std::string& path) noexcept;
 
 // ---- readiness: epoll(7), eventfd(2) ----
 

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -313,6 +314,36 @@ SLUICE_INLINE void close(int fd) noexcept {
     // Not repeated after EINTR: Linux has freed the number by then (close(2)), another thread may
     // own it.
     ::close(fd);
+}
+
+// ---- files ----
+
+SLUICE_INLINE Result<std::FILE*> open_private_file(const std::string& path) noexcept {
+    // Non-blocking, or a FIFO at that place would stop the program here.
+    const int fd =
+        ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+               S_IRUSR | S_IWUSR);
+    if (fd < 0) {
+        return Result<std::FILE*>::failure(errno);
+    }
+    struct stat status{};
+    int error = ::fstat(fd, &status) == 0 ? 0 : errno;
+    if (error == 0 && !S_ISREG(status.st_mode)) {
+        error = EINVAL;
+    }
+    if (error == 0 && status.st_uid != ::geteuid()) {
+        error = EPERM;
+    }
+    if (error == 0 && ::fchmod(fd, S_IRUSR | S_IWUSR) != 0) {
+        error = errno;
+    }
+    std::FILE* const file = error == 0 ? ::fdopen(fd, "a") : nullptr;
+    if (file != nullptr) {
+        return file;
+    }
+    error = error != 0 ? error : errno;
+    close(fd);
+    return Result<std::FILE*>::failure(error);
 }
 
 // ---- wake-up and signals ----

@@ -9,11 +9,10 @@
 #include <sluice/impl/tls_pem.ipp>
 
 #include <sluice/address.hpp>
+#include <sluice/detail/sys.hpp>
 
 #include <array>
-#include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <stdexcept>
 #include <utility>
 
@@ -165,15 +164,11 @@ inline void open_key_log(SSL_CTX* context, TlsGeneration& generation) {
     if (file.empty()) {
         return;
     }
-    generation.key_log.reset(std::fopen(file.c_str(), "ae"));
-    if (!generation.key_log) {
-        throw TlsConfigError(std::error_code(errno, std::system_category()),
-                             "cannot open the key log '" + file + "'");
+    const Result<std::FILE*> opened = sys::open_private_file(file);
+    if (!opened.ok()) {
+        throw TlsConfigError(opened.error(), "cannot open the key log '" + file + "'");
     }
-    // Nobody else is to read what is about to be written.
-    std::error_code ignored;
-    std::filesystem::permissions(
-        file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
+    generation.key_log.reset(opened.value());
     std::setvbuf(generation.key_log.get(), nullptr, _IOLBF, BUFSIZ);
     SSL_CTX_set_keylog_callback(context, TlsCallbacks::key_log);
 }
