@@ -31,6 +31,9 @@ struct ServerCounters {
     std::uint64_t accepted = 0;  ///< Connections accepted, refused ones not counted.
     std::uint64_t refused = 0;   ///< Closed unread because of max_connections.
     std::size_t open = 0;        ///< Now: accepted and not yet lost.
+    /// Connections that ended before their TLS handshake was complete: for whatever reason, also by
+    /// the server's own close_clients() or abort_clients().
+    std::uint64_t handshakes_failed = 0;
 };
 
 /// get_extra_info(extra::counters) of a transport.

@@ -90,6 +90,7 @@ TEST_P(TlsAbuse, D2_what_is_no_TLS_is_refused) {
         answer_to(pattern(2'000, seed));
     }
     EXPECT_EQ(connections().size(), 1U) << "a protocol was made for no TLS";
+    EXPECT_EQ(server_->counters().handshakes_failed, 55U);
     close_server();
 }
 

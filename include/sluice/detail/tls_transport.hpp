@@ -51,6 +51,7 @@ public:
     /// `on_started` as above.
     void upgrade(Bytes received, Callback on_started);
 
+    [[nodiscard]] bool handshaken() const noexcept { return handshaken_; }
     /// After on_started: what went wrong, or null.
     [[nodiscard]] std::exception_ptr handshake_error() const;
 

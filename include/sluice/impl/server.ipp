@@ -123,6 +123,10 @@ SLUICE_INLINE std::unique_ptr<StreamProtocol> ServerImpl::make_protocol() {
 SLUICE_INLINE void ServerImpl::connection_gone(TrackedConnection& connection) noexcept {
     connection.unlink();
     --counters_.open;
+    const auto* const secure = dynamic_cast<const TlsTransport*>(&connection.tracked_transport());
+    if (secure != nullptr && !secure->handshaken()) {
+        ++counters_.handshakes_failed;
+    }
     finish_if_over();
 }
 
