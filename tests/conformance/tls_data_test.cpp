@@ -220,6 +220,29 @@ TEST_P(TlsData, a_key_update_without_data_is_no_data) {
     shut_down(server);
 }
 
+TEST_P(TlsData, what_is_written_amid_a_message_of_the_peer_leaves_once_that_is_complete) {
+    AmidTicket connection = connect_amid_ticket();
+    Transport& client = connection.ours->transport();
+    const std::string text = pattern(100'000);
+    client.write(text);
+    EXPECT_EQ(client.get_write_buffer_size(), text.size()) << "OpenSSL was asked";
+    run_idle();
+    EXPECT_EQ(connection.ours->trace(), "M P");
+    connection.peer.send_raw(connection.rest);
+    ASSERT_TRUE(run_with({&connection.peer},
+                         [&] { return connection.peer.received().size() == text.size(); }));
+    EXPECT_EQ(connection.peer.received(), text);
+    client.write("and more");
+    connection.peer.send("data");
+    ASSERT_TRUE(run_with({&connection.peer}, [&] {
+        return connection.peer.received() == text + "and more" &&
+               connection.ours->received() == "data";
+    }));
+    EXPECT_EQ(connection.ours->trace(), "M P R D4");
+    client.abort();
+    ASSERT_TRUE(run_until([&] { return connection.ours->lost(); }));
+}
+
 TEST_P(TlsData, D12_ten_thousand_session_tickets_cost_no_memory) {
     const SslContextPtr context = foreign_server_context();
     SSL_CTX_set_num_tickets(context.get(), 1);

@@ -108,6 +108,44 @@ TEST_P(TlsEnding, J165_data_before_the_answer_to_close_notify_is_thrown_away) {
     shut_down(server);
 }
 
+TEST_P(TlsEnding, close_amid_a_message_of_the_peer_waits_for_the_rest_and_is_clean) {
+    for (const bool with_data : {false, true}) {
+        AmidTicket connection = connect_amid_ticket();
+        Recorder& client = *connection.ours;
+        if (with_data) {
+            client.transport().write("bye");
+        }
+        client.transport().close();
+        run_idle();
+        EXPECT_FALSE(client.lost());
+        connection.peer.send_raw(connection.rest);
+        ASSERT_TRUE(run_with({&connection.peer}, [&] { return client.lost(); }));
+        connection.peer.receive_available();
+        EXPECT_EQ(connection.peer.received(), with_data ? "bye" : "");
+        EXPECT_TRUE(connection.peer.saw_end());
+        EXPECT_FALSE(connection.peer.truncated());
+        EXPECT_EQ(client.trace(), "M L(None)");
+    }
+}
+
+TEST_P(TlsEnding, a_stream_that_ends_amid_a_message_is_truncated_at_once) {
+    enum class Before { nothing, write, close };
+    for (const Before before : {Before::nothing, Before::write, Before::close}) {
+        AmidTicket connection = connect_amid_ticket();
+        Recorder& client = *connection.ours;
+        if (before != Before::nothing) {
+            client.transport().write("never sealed");
+        }
+        if (before == Before::close) {
+            client.transport().close();
+        }
+        connection.peer.shutdown_write_raw();
+        // Not by the shutdown timeout, which is longer than a test may take.
+        ASSERT_TRUE(run_until([&] { return client.lost(); }));
+        EXPECT_EQ(client.reason(), Error::tls_truncated);
+    }
+}
+
 TEST_P(TlsEnding, closing_while_reading_is_paused_still_finds_the_answer) {
     const Ref<Server> server = serve(secure_server());
     Peer peer = connect_foreign(port_of(server));

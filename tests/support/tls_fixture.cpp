@@ -28,6 +28,20 @@ SslContextPtr foreign_server_context(const TlsIdentity& identity) {
     return context;
 }
 
+SslContextPtr large_ticket_server_context() {
+    SslContextPtr context = foreign_server_context();
+    SSL_CTX_set_num_tickets(context.get(), 0);
+    SSL_CTX_set_max_send_fragment(context.get(), 512);
+    SSL_CTX_set_session_ticket_cb(
+        context.get(),
+        [](SSL* ssl, void*) {
+            const std::string data(2'000, 't');
+            return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data.data(), data.size());
+        },
+        nullptr, nullptr);
+    return context;
+}
+
 TlsOptions trusting() {
     return TlsOptions().certificate_authority_file(pki().root_file());
 }
@@ -114,6 +128,23 @@ TlsTest::ForeignServer TlsTest::connect_to_foreign(SSL_CTX* context, ConnectOpti
         return connecting.done() && (spoken || connecting.exception());
     });
     connecting.result();
+    return made;
+}
+
+TlsTest::AmidTicket TlsTest::connect_amid_ticket() {
+    const SslContextPtr context = large_ticket_server_context();
+    AmidTicket made{connect_to_foreign(context.get()), {}};
+    PeerTls& tls = *made.peer.tls();
+    EXPECT_EQ(SSL_new_session_ticket(tls.ssl()), 1);
+    EXPECT_EQ(SSL_do_handshake(tls.ssl()), 1);
+    const std::string ticket = tls.take_output();
+    const std::vector<RecordHeader> records = records_of(ticket);
+    EXPECT_GT(records.size(), 2U) << "the ticket is not large";
+    const std::size_t first = 5 + records.at(0).bytes;
+    made.peer.send_raw(std::string_view(ticket).substr(0, first));
+    made.rest = ticket.substr(first);
+    EXPECT_TRUE(wait_readable(fd_of(made.ours->transport())));
+    run_idle();
     return made;
 }
 

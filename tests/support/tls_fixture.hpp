@@ -32,6 +32,9 @@ SslContextPtr foreign_client_context();
 /// A foreign server's context.
 SslContextPtr foreign_server_context(const TlsIdentity& identity = pki().server());
 
+/// One whose session tickets take several records.
+SslContextPtr large_ticket_server_context();
+
 /// Options that trust the test root.
 TlsOptions trusting();
 /// A client's and a server's options with these contexts' options.
@@ -68,6 +71,12 @@ protected:
     };
     ForeignServer connect_to_foreign(SSL_CTX* context = nullptr,
                                      ConnectOptions options = secure_client());
+    /// The same amid a message of the server's that is no data: the first record of a session ticket
+    /// has arrived, the others are `rest`, to be sent raw.
+    struct AmidTicket : ForeignServer {
+        std::string rest;
+    };
+    AmidTicket connect_amid_ticket();
     /// A foreign client of our server, ready; what it connected to is connections().back().
     Peer connect_foreign(std::uint16_t port, SSL_CTX* context = nullptr);
 

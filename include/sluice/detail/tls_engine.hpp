@@ -59,6 +59,10 @@ public:
     /// Sends close_notify. Done once the peer's has arrived, too, want_input before.
     [[nodiscard]] TlsStatus shutdown() noexcept;
 
+    /// Part of a message of the peer's has arrived that is no data, e.g. a session ticket: OpenSSL
+    /// neither writes nor shuts down before the rest is there. Also during the handshake.
+    [[nodiscard]] bool amid_message() const noexcept;
+
     /// Whether OpenSSL keeps its record buffers when they are empty. Not at first.
     void keep_buffers(bool on) noexcept;
 

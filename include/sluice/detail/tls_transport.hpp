@@ -138,7 +138,8 @@ private:
     bool lower_ended_ = false;
     bool lower_failed_ = false;  // and connection_lost is to tell why
     bool sealing_last_ = false;  // of this burst, and the lower transport can send it uncopied
-    bool peer_closed_ = false;   // nothing more will come, one way or the other
+    bool write_waits_for_input_ = false;  // see TlsEngine::amid_message()
+    bool peer_closed_ = false;            // nothing more will come, one way or the other
     unsigned layer_ = 0;
     Duration handshake_timeout_;
     Duration shutdown_timeout_;

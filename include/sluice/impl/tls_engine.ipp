@@ -196,6 +196,10 @@ SLUICE_INLINE TlsStatus TlsEngine::shutdown() noexcept {
     return received ? TlsStatus::done : TlsStatus::want_input;
 }
 
+SLUICE_INLINE bool TlsEngine::amid_message() const noexcept {
+    return SSL_in_init(ssl_.get()) != 0;
+}
+
 SLUICE_INLINE void TlsEngine::keep_buffers(bool on) noexcept {
     if (on) {
         SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);

@@ -263,6 +263,13 @@ SLUICE_INLINE void TlsTransport::keep_unread_input(Bytes more) noexcept {
 
 SLUICE_INLINE void TlsTransport::settle_input() noexcept {
     send_answers();
+    if (write_waits_for_input_ && !ended() && !engine_.amid_message()) {
+        write_waits_for_input_ = false;
+        // Otherwise the lower transport's resume_writing comes.
+        if (lower_->get_write_buffer_size() == 0) {
+            writable_again();
+        }
+    }
     if (ended()) {
         engine_.set_input({});
     }
@@ -378,6 +385,8 @@ SLUICE_INLINE void TlsTransport::lower_ended() noexcept {
             peer_closed_ = true;
             if (state_ == State::closing) {
                 finish();
+            } else {
+                finish_writing();
             }
             break;
         case State::finished:

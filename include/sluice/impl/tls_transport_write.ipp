@@ -15,6 +15,12 @@ namespace sluice::inline v0_1::detail {
 SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
                                              std::size_t& sent) noexcept {
     while (!write_blocked_ && !ended()) {
+        if (state_ != State::handshake && engine_.amid_message()) {
+            // Written once the rest of the peer's message has come: see settle_input().
+            write_waits_for_input_ = true;
+            write_blocked_ = true;
+            break;
+        }
         if (!seal_burst(pieces, sent)) {
             fail_with_engine();
             return false;
@@ -180,13 +186,26 @@ SLUICE_INLINE void TlsTransport::close() {
 }
 
 SLUICE_INLINE void TlsTransport::finish_writing() noexcept {
-    if (state_ == State::flushing && queue_.empty()) {
-        state_ = State::closing;
-        const TlsStatus status = engine_.shutdown();
-        pass_down();
-        if (status != TlsStatus::want_input || peer_closed_) {
-            finish();
+    if (state_ != State::flushing) {
+        return;
+    }
+    if (engine_.amid_message()) {
+        write_waits_for_input_ = true;
+        if (lower_ended_) {
+            // The rest will not come: what is queued can never be sealed.
+            end_with(Error::tls_truncated);
         }
+        return;
+    }
+    if (!queue_.empty()) {
+        return;
+    }
+    state_ = State::closing;
+    const TlsStatus status = engine_.shutdown();
+    pass_down();
+    // Nobody answers from a stream that has ended.
+    if (status != TlsStatus::want_input || peer_closed_ || lower_ended_) {
+        finish();
     }
 }
 
