@@ -152,6 +152,22 @@ TEST_P(TlsAbuse, early_ends_at_every_point_of_a_hello_leave_nothing_behind) {
     shut_down(server_);
 }
 
+TEST_P(TlsAbuse, a_flood_that_waits_for_its_handshake_is_read_in_small_bites) {
+    open_server();
+    const std::uint64_t before = loop().counters().bytes_received;
+    constexpr std::size_t clients = 64;
+    const std::string flood = pattern(40'000);
+    std::vector<Peer> peers;
+    for (std::size_t i = 0; i < clients; ++i) {
+        peers.push_back(Peer::connect(port_of(server_)));
+        ASSERT_GT(peers.back().send_some(flood), 2 * limits::tls_handshake_space_bytes);
+    }
+    ASSERT_TRUE(run_until([&] { return server_->counters().handshakes_failed == clients; }));
+    EXPECT_LE(loop().counters().bytes_received - before,
+              clients * limits::tls_handshake_space_bytes);
+    close_server();
+}
+
 TEST_P(TlsAbuse, K5_silent_clients_are_gone_after_the_handshake_timeout) {
     open_server(secure_server().tls_handshake_timeout(500ms));
     std::vector<Peer> silent;

@@ -189,7 +189,9 @@ SLUICE_INLINE MutableBytes TlsTransport::lower_space() {
     // Our own transports fill the space and tell at once, so one for each layer serves all
     // connections of the loop. Others may take their time.
     if (stream_ != nullptr && layer_ < limits::tls_shared_layers) {
-        return core_->tls_receive_area(layer_).space();
+        const MutableBytes space = core_->tls_receive_area(layer_).space();
+        const bool unknown_client = server_side_ && state_ == State::handshake;
+        return unknown_client ? space.first(limits::tls_handshake_space_bytes) : space;
     }
     if (own_space_ == nullptr) {
         own_space_ = std::make_unique<std::byte[]>(limits::tls_own_space_bytes);
