@@ -10,8 +10,8 @@ sluice_test(simulation
 )
 
 set(scenarios torture/explore.cpp torture/scenarios.cpp torture/scenarios_connect.cpp
-              torture/scenarios_loop.cpp torture/scenarios_serve.cpp torture/scene.cpp
-              torture/stage.cpp
+              torture/scenarios_loop.cpp torture/scenarios_serve.cpp torture/scenarios_tls.cpp torture/scene.cpp
+              torture/stage.cpp support/tls_pki.cpp support/tls_certificates.cpp
 )
 sluice_test(torture_calls SOURCES torture/system_call_test.cpp ${scenarios} SIM TIMEOUT 300)
 # A program of its own, because it replaces operator new.

@@ -27,6 +27,7 @@ const std::vector<Scenario>& scenarios();
 std::span<const Scenario> connecting_scenarios();
 std::span<const Scenario> serving_scenarios();
 std::span<const Scenario> loop_scenarios();
+std::span<const Scenario> tls_scenarios();
 
 /// For GoogleTest's messages.
 void PrintTo(const Scenario& scenario, std::ostream* out);

@@ -42,7 +42,7 @@ public:
     /// which is also called when the handshake has failed and the lower transport is closed.
     void start(std::unique_ptr<StreamProtocol> protocol, Callback on_started);
     /// The same, with a protocol that `owner` makes after the handshake.
-    void start(ConnectionOwner& owner);
+    void start(ConnectionOwner& owner) noexcept;
 
     // ---- over a transport in use ----
 
@@ -93,6 +93,7 @@ private:
     void warm_or_cool(std::size_t received) noexcept;
 
     [[nodiscard]] std::unique_ptr<StreamProtocol> adapter();
+    void start_lower() noexcept;
 
     // The lower transport's callbacks, by way of LowerProtocol.
     void lower_made() noexcept;

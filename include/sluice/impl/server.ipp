@@ -94,11 +94,12 @@ SLUICE_INLINE void ServerImpl::on_accepted(Descriptor socket, const SocketAddres
         track(*transport);
         transport->start(*this);
     } catch (...) {
-        loop_->core().report(
-            {.message =
-                 "Error on transport creation for incoming connection from " + peer.to_string(),
-             .exception = std::current_exception(),
-             .error = {}});
+        loop_->core().report_made([&]() -> ExceptionContext {
+            return {.message = "Error on transport creation for incoming connection from " +
+                               peer.to_string(),
+                    .exception = std::current_exception(),
+                    .error = {}};
+        });
     }
 }
 

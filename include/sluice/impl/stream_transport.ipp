@@ -254,7 +254,8 @@ SLUICE_INLINE void StreamTransport::run_lost() noexcept {
     }
     lost_ = true;
     release_lower();
-    on_started_.reset();
+    // Whoever waits for the start hears that there is none any more.
+    tell_started();
     leave_owner();
     self_.reset();
 }

@@ -38,14 +38,22 @@ SLUICE_INLINE TlsTransport::~TlsTransport() = default;
 
 SLUICE_INLINE void TlsTransport::start(std::unique_ptr<StreamProtocol> protocol,
                                        Callback on_started) {
-    stream_->start(adapter(), {});
     wake_when_started(std::move(on_started));
     use_protocol(std::move(protocol));
+    start_lower();
 }
 
-SLUICE_INLINE void TlsTransport::start(ConnectionOwner& owner) {
-    stream_->start(adapter(), {});
+SLUICE_INLINE void TlsTransport::start(ConnectionOwner& owner) noexcept {
     owner_ = &owner;
+    start_lower();
+}
+
+SLUICE_INLINE void TlsTransport::start_lower() noexcept {
+    try {
+        stream_->start(adapter(), {});
+    } catch (const std::bad_alloc&) {
+        end_with(std::make_error_code(std::errc::not_enough_memory));
+    }
 }
 
 SLUICE_INLINE void TlsTransport::upgrade(Bytes received, Callback on_started) {
