@@ -135,7 +135,8 @@ public:
         return *this;
     }
     /// Gives up after this long with std::errc::timed_out: name resolution and all attempts
-    /// together. Not positive: std::invalid_argument.
+    /// together, not a TLS handshake, which has a limit of its own. Not positive:
+    /// std::invalid_argument.
     SLUICE_API ConnectOptions& timeout(std::chrono::nanoseconds limit);
 
     ///@{

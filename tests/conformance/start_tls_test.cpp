@@ -223,10 +223,15 @@ TEST_P(StartTls, E3_plaintext_that_waits_goes_out_first_and_writing_resumes_over
 TEST_P(StartTls, the_limits_of_the_write_buffer_carry_over) {
     open_plain();
     plain().set_write_buffer_limits(1000, 100);
+    plain().set_write_buffer_cap(10'000, OverflowPolicy::refuse_write);
     peer_serves_tls();
     const Ref<Transport> secure = finish_with_peer(start_client());
     EXPECT_EQ(secure->get_write_buffer_limits().high, 1000U);
     EXPECT_EQ(secure->get_write_buffer_limits().low, 100U);
+    secure->write(pattern(32 * 1024 * 1024));
+    const auto error = caught<std::system_error>([&] { secure->write("beyond the cap"); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->code(), Error::write_buffer_full);
     end(secure);
 }
 
@@ -249,6 +254,23 @@ TEST_P(StartTls, the_size_of_the_outer_buffer_counts_every_layer) {
     EXPECT_EQ(peer_.received(), text);
     EXPECT_EQ(outer->get_write_buffer_size(), 0U);
     end(outer);
+}
+
+TEST_P(StartTls, the_end_of_a_lower_layer_truncates_the_upper_and_debug_mode_has_nothing_to_add) {
+    loop().set_debug(true);
+    loop().set_slow_callback_duration(1h);
+    open_plain();
+    peer_.speak_tls(std::make_unique<PeerTls>(true, 2));
+    const Ref<Transport> inner = finish_with_peer(start_client());
+    auto upgrading =
+        loop().create_task(loop().start_tls(inner, test_client_context(), as_client()));
+    const Ref<Transport> outer = finish_with_peer(std::move(upgrading));
+    peer_.tls()->below()->shut_down();
+    peer_.send_some({});
+    ASSERT_TRUE(run_with({&peer_}, [&] { return told_->lost(); }));
+    EXPECT_EQ(told_->reason(), Error::tls_truncated);
+    EXPECT_EQ(loop().counters().exceptions_reported, 0U);
+    static_cast<void>(take_reports());
 }
 
 TEST_P(StartTls, K197_somebody_elses_transport_is_upgraded_on_the_servers_side) {
@@ -280,6 +302,22 @@ TEST_P(StartTls, K197_somebody_elses_transport_is_upgraded_on_the_servers_side) 
     EXPECT_FALSE(client.truncated());
     server->close();
     run(server->wait_closed());
+}
+
+TEST_P(StartTls, a_transport_of_somebody_elses_that_ends_without_a_word_was_truncated) {
+    open_plain();
+    peer_serves_tls();
+    Recorder& told = make_recorder();
+    const Ref<Transport> relay =
+        RelayTransport::wrap(loop(), plain(), make_recording_protocol(ProtocolKind::simple, told));
+    told.take_over(*relay);
+    auto upgrade = loop().create_task(loop().start_tls(relay, test_client_context(), as_client()));
+    const Ref<Transport> secure = finish_with_peer(std::move(upgrade));
+    // connection_lost without eof_received before, and without an error.
+    plain().abort();
+    ASSERT_TRUE(run_until([&] { return told.lost(); }));
+    EXPECT_EQ(told.count('E'), 0U);
+    EXPECT_EQ(told.reason(), Error::tls_truncated);
 }
 
 // ---- what is refused ----
@@ -324,6 +362,18 @@ TEST_P(StartTls, E4_a_second_call_during_the_handshake_is_refused) {
         std::logic_error);
     peer_serves_tls();
     end(finish_with_peer(std::move(upgrade)));
+}
+
+TEST_P(StartTls, E4_of_two_calls_before_either_has_run_the_second_is_refused) {
+    open_plain();
+    peer_serves_tls();
+    auto first = start_client();
+    auto second = start_client();
+    const Ref<Transport> secure = finish_with_peer(std::move(first));
+    EXPECT_THROW(second.result(), std::logic_error);
+    secure->write("unharmed");
+    ASSERT_TRUE(run_with({&peer_}, [&] { return peer_.received() == "unharmed"; }));
+    end(secure);
 }
 
 TEST_P(StartTls, E5_a_failed_handshake_is_thrown_and_tells_connection_lost_once) {

@@ -191,6 +191,20 @@ TEST_P(TlsHandshakeFailures, I135_a_silent_server_runs_into_the_handshake_timeou
     EXPECT_EQ(loop().counters().timers_pending, 0U);
 }
 
+TEST_P(TlsHandshakeFailures, a_limit_without_end_is_no_limit) {
+    const auto for_ever = std::chrono::nanoseconds::max();
+    const Ref<Server> server =
+        serve(secure_server().tls_handshake_timeout(for_ever).tls_shutdown_timeout(for_ever));
+    Recorder& client =
+        connect(port_of(server),
+                secure_client().tls_handshake_timeout(for_ever).tls_shutdown_timeout(for_ever));
+    ASSERT_TRUE(wait_for_connections(1));
+    client.transport().close();
+    ASSERT_TRUE(run_until([&] { return client.lost() && connections()[0]->lost(); }));
+    EXPECT_EQ(client.reason(), std::error_code());
+    shut_down(server);
+}
+
 TEST_P(TlsHandshakeFailures, I135_a_silent_client_is_cut_off_and_others_are_not_harmed) {
     // Long enough for the neighbour's own handshake on a machine that is busy with other things.
     const Ref<Server> server = serve(secure_server().tls_handshake_timeout(500ms));
@@ -274,6 +288,20 @@ TEST_P(TlsHandshakeFailures, I141_cancelling_in_the_handshake_closes_the_socket_
     }
     shut_down(server);
     EXPECT_EQ(loop().counters().exceptions_reported, 0U);
+}
+
+TEST_P(TlsHandshakeFailures, I141_a_limit_of_connecting_does_not_touch_the_handshake_after_it) {
+    Listener silent;
+    Recorder& client = make_recorder();
+    auto connecting = loop().create_task(loop().create_connection<RecordingProtocol>(
+        "127.0.0.1", silent.port(), secure_client().timeout(100ms), &client));
+    bool later = false;
+    loop().call_later(200ms, [&] { later = true; });
+    ASSERT_TRUE(run_until([&] { return later; }));
+    EXPECT_FALSE(connecting.done());
+    ASSERT_TRUE(connecting.cancel());
+    ASSERT_TRUE(run_until([&] { return connecting.done(); }));
+    EXPECT_TRUE(connecting.cancelled()) << "told as timed out";
 }
 
 TEST_P(TlsHandshakeFailures, I141_a_server_that_aborts_its_clients_ends_handshakes_too) {

@@ -45,6 +45,8 @@ public:
     /// OpenSSL gave up: a fatal alert, or bytes that are no TLS.
     [[nodiscard]] bool failed() const noexcept { return failed_; }
     [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
+    /// The layer that carries this one; null for the lowest.
+    [[nodiscard]] PeerTls* below() const noexcept { return below_.get(); }
 
 private:
     bool check(int result);

@@ -47,6 +47,8 @@ public:
         state_->cancel = [future] { future.cancel(); };
     }
     [[nodiscard]] bool expired() const noexcept { return state_->expired; }
+    /// What it was for is done in time.
+    void end() noexcept { timer_.cancel(); }
 
 private:
     struct State {
@@ -225,6 +227,8 @@ SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFa
         connector.start();
         deadline.guard(racing);
         co_await racing;
+        // A handshake has a limit of its own.
+        deadline.end();
         Descriptor socket = connector.take_socket();
         if (!socket) {
             throw_failures(connector.failures(), shown, options.all_errors());

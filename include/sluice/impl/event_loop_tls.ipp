@@ -51,12 +51,19 @@ SLUICE_INLINE Ref<TlsTransport> secure_transport(LoopCore& core, const Ref<Trans
     }
 }
 
+inline void check_not_upgraded(const Transport& transport) {
+    if (dynamic_cast<LowerProtocol*>(transport.get_protocol()) != nullptr) {
+        throw std::logic_error("start_tls(): the transport carries a TLS transport already");
+    }
+}
+
 SLUICE_INLINE Task<Ref<Transport>> upgrade_to_tls(EventLoop& loop, Ref<Transport> lower,
                                                   TlsPlan plan, StartTlsOptions options) {
     if (lower->is_closing()) {
         throw std::system_error(std::make_error_code(std::errc::connection_aborted),
                                 "start_tls(): the connection was closed meanwhile");
     }
+    check_not_upgraded(*lower);
     const Ref<TlsTransport> transport = secure_transport(loop.core(), lower, plan);
     const Future<void> started = loop.create_future<void>();
     transport->upgrade(options.received(), [started] { started.try_set_result(); });
@@ -89,9 +96,7 @@ SLUICE_INLINE Task<Ref<Transport>> EventLoop::start_tls(Ref<Transport> transport
     if (transport->is_closing()) {
         throw std::logic_error("start_tls(): the transport is closing");
     }
-    if (dynamic_cast<detail::LowerProtocol*>(transport->get_protocol()) != nullptr) {
-        throw std::logic_error("start_tls(): the transport carries a TLS transport already");
-    }
+    detail::check_not_upgraded(*transport);
     detail::TlsParameters parameters = options.tls_parameters();
     parameters.context = std::move(context);
     std::optional<detail::TlsPlan> plan =

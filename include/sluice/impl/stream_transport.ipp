@@ -269,6 +269,9 @@ SLUICE_INLINE void StreamTransport::hand_over_to(StreamTransport& upper) noexcep
         upper.watermarks_.set_paused();
         upper.write_blocked_ = true;
     }
+    upper.cap_set_ = cap_set_;
+    upper.cap_policy_ = cap_policy_;
+    upper.write_cap_bytes_ = write_cap_bytes_;
 }
 
 SLUICE_INLINE void StreamTransport::leave_owner() noexcept {

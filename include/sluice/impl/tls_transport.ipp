@@ -221,7 +221,7 @@ SLUICE_INLINE void TlsTransport::lower_received(std::size_t count) noexcept {
 
 /// Consumes what has just arrived in lent storage.
 SLUICE_INLINE void TlsTransport::process(Bytes ciphertext) noexcept {
-    if (ended()) {
+    if (ended() || state_ == State::finished) {
         return;
     }
     if (engine_.input().empty()) {
@@ -306,7 +306,7 @@ SLUICE_INLINE void TlsTransport::process_input() noexcept {
     if (state_ == State::flushing || state_ == State::closing) {
         discard_records();
     }
-    if (lower_ended_ && is_reading()) {
+    if (lower_ended_ && is_reading() && (deferred_ & input_pending) == 0) {
         // It was held back while reading was paused.
         truncated();
     }
@@ -367,12 +367,15 @@ SLUICE_INLINE void TlsTransport::discard_records() noexcept {
 SLUICE_INLINE void TlsTransport::peer_closed() noexcept {
     peer_closed_ = true;
     const bool keep_open = deliver_eof();
-    if (keep_open && core_->debug()) {
-        core_->report({.message = "returning true from eof_received() has no effect with TLS",
-                       .exception = {},
-                       .error = {},
-                       .transport = this,
-                       .protocol = protocol_.get()});
+    const bool is_ours = dynamic_cast<LowerProtocol*>(protocol_.get()) != nullptr;
+    if (keep_open && !is_ours && core_->debug()) {
+        core_->report_made([this]() -> ExceptionContext {
+            return {.message = "returning true from eof_received() has no effect with TLS",
+                    .exception = {},
+                    .error = {},
+                    .transport = this,
+                    .protocol = protocol_.get()};
+        });
     }
     close();
 }
@@ -385,7 +388,8 @@ SLUICE_INLINE void TlsTransport::lower_ended() noexcept {
             fail_handshake(std::make_error_code(std::errc::connection_reset));
             break;
         case State::open:
-            if (is_reading() && !caller_first_) {
+            // What waits for its turn is delivered first.
+            if (is_reading() && !caller_first_ && (deferred_ & input_pending) == 0) {
                 truncated();
             }
             break;

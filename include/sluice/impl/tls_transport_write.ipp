@@ -262,7 +262,7 @@ SLUICE_INLINE void TlsTransport::on_timer() noexcept {
 SLUICE_INLINE void TlsTransport::arm(Duration delay) noexcept {
     core_->cancel(*this);
     try {
-        core_->schedule(*this, sys::now() + delay);
+        core_->schedule(*this, time_after(sys::now(), delay));
     } catch (const std::bad_alloc&) {
         end_with(std::make_error_code(std::errc::not_enough_memory));
     }
@@ -273,6 +273,9 @@ SLUICE_INLINE void TlsTransport::lower_lost(std::error_code reason) noexcept {
     if (!ended()) {
         if (!reason && state_ == State::handshake) {
             reason = std::make_error_code(std::errc::connection_aborted);
+        } else if (!reason && state_ == State::open && stream_ == nullptr && !peer_closed_) {
+            // Somebody else's transport may end without eof_received() before.
+            reason = Error::tls_truncated;
         }
         drop_queue(reason_ ? reason_ : reason);
     } else if (lower_failed_ && !reason_) {
