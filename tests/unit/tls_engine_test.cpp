@@ -9,6 +9,8 @@
 
 #include "tls_pair.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
@@ -130,6 +132,30 @@ TEST(TlsEngine, four_steps_make_a_connection_and_bytes_go_both_ways) {
     EXPECT_EQ(ends.client.read(ends.server.take_output(), received, 7), TlsStatus::want_input);
     EXPECT_EQ(received, text);
     EXPECT_FALSE(ends.client.engine().failure());
+}
+
+TEST(TlsEngine, where_the_users_buffers_lie_in_their_pages_changes_nothing) {
+    Ends ends;
+    ends.shake_hands();
+    const std::string text = numbered(40'000);
+    std::vector<std::byte> memory(text.size() + 2 * 4096);
+    const auto misaligned = reinterpret_cast<std::uintptr_t>(memory.data()) % 4096;
+    for (std::size_t offset = 0; offset < 4096; offset += 16) {
+        SCOPED_TRACE(offset);
+        const MutableBytes place =
+            MutableBytes(memory).subspan(4096 - misaligned + offset, text.size());
+        std::ranges::copy(as_bytes(text), place.begin());
+        ASSERT_EQ(ends.client.write(as_text(place)), TlsStatus::done);
+        std::ranges::fill(place, std::byte{});
+        const auto status = ends.server.with(ends.client.take_output(), [&](TlsEngine& engine) {
+            std::size_t count = 0;
+            const TlsStatus read = engine.read(place, count);
+            EXPECT_EQ(count, text.size());
+            return read;
+        });
+        EXPECT_NE(status, TlsStatus::failed);
+        ASSERT_EQ(as_text(place), text);
+    }
 }
 
 TEST(TlsEngine, a_thousand_random_cuttings_of_a_connection_change_nothing) {

@@ -1,4 +1,4 @@
-// copy_bytes: memcpy in pieces.
+// copy_bytes: memcpy in pieces; and how to tell that somebody else's memcpy will be slow.
 //
 // glibc copies 4 KiB and more with `rep movsb`, and on AMD's Zen 3 that is some thirty times slower
 // when the target lies 1 to 31 bytes behind the source modulo 4096 (glibc bug 30994): 5.3 us instead
@@ -7,12 +7,24 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace sluice::inline v0_1::detail {
 
+/// Half of glibc's threshold with 32-byte vectors.
+inline constexpr std::size_t copy_piece_bytes = 2048;
+
+/// Whether one memcpy of a TLS record from about `from` may fall into the slow case. Twice the range,
+/// since where a record's plaintext begins behind its header depends on the version.
+inline bool copies_slowly(const void* to, const void* from) noexcept {
+    const auto distance =
+        (reinterpret_cast<std::uintptr_t>(to) - reinterpret_cast<std::uintptr_t>(from)) % 4096;
+    return distance - 1 < 63;
+}
+
 inline void copy_bytes(void* to, const void* from, std::size_t count) noexcept {
-    constexpr std::size_t piece = 2048;
+    constexpr std::size_t piece = copy_piece_bytes;
     auto* target = static_cast<std::byte*>(to);
     const auto* source = static_cast<const std::byte*>(from);
     for (; count > piece; count -= piece) {

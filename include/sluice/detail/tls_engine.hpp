@@ -86,6 +86,11 @@ private:
 
     TlsOutput& output_;
     Bytes input_;
+    // Where the plaintext of records lies in OpenSSL's buffers, as far as can be told: its memcpy to
+    // and from there is not ours to choose, but its partner is (copy_bytes.hpp).
+    const char* opened_at_ = nullptr;
+    const char* sealed_at_ = nullptr;
+    std::size_t largest_read_ = 0;
     bool output_lost_ = false;
     bool failed_ = false;
     TlsRecordOfTroubles troubles_;
