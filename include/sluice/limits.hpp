@@ -52,6 +52,9 @@ inline constexpr std::size_t tls_receive_slack_bytes = 4 * 1024;
 // larger messages memory that was used last, still in the cache, is better than one's own.
 inline constexpr std::size_t tls_warm_connections = 64;
 inline constexpr std::size_t tls_warm_message_bytes = 4 * 1024;
+// Messages of others before one of them takes the place of the connection that has been idle for
+// longest: with 1,000 busy connections one in 64 messages pays for a change, not each.
+inline constexpr unsigned tls_warm_refusals = 63;
 // What a server reads at a time of a client in its handshake. While the client waits for its turn
 // that is copied, so it is also what a flood can make a server keep for each.
 inline constexpr std::size_t tls_handshake_space_bytes = 4 * 1024;

@@ -3,7 +3,7 @@ sluice_test(write_queue SOURCES unit/write_queue_test.cpp INTERNAL)
 sluice_test(timer_heap SOURCES unit/timer_heap_test.cpp INTERNAL)
 sluice_test(values SOURCES unit/error_test.cpp unit/address_test.cpp unit/buffer_test.cpp unit/callback_test.cpp
             unit/options_test.cpp unit/watermarks_test.cpp unit/intrusive_list_test.cpp
-            unit/ref_test.cpp INTERNAL
+            unit/ref_test.cpp unit/warm_list_test.cpp INTERNAL
 )
 sluice_test(counters SOURCES unit/counters_test.cpp)
 sluice_test(bench_stats SOURCES unit/bench_stats_test.cpp)
