@@ -30,7 +30,7 @@ shared|600|all|tests of the public API and examples on the shared library, with 
 package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
 format|60|all|clang-format over every source file
 docs|120|all|the API reference; a public name without a description fails
-tidy|900|all|clang-tidy over the library, the examples and the benchmarks
+tidy|1200|all|clang-tidy over the library, the examples and the benchmarks
 coverage|1800|never|line coverage by gcov; only when asked for by name
 TABLE
 }
