@@ -45,6 +45,19 @@ protected:
         run_with({&peer_}, [&] { return upgrade.done(); });
         return upgrade.result();
     }
+    struct Layers {
+        Ref<Transport> inner;
+        Ref<Transport> outer;
+    };
+    /// Our client speaks TLS inside TLS.
+    Layers open_two_layers() {
+        open_plain();
+        peer_.speak_tls(std::make_unique<PeerTls>(true, 2));
+        const Ref<Transport> inner = finish_with_peer(start_client());
+        auto upgrading =
+            loop().create_task(loop().start_tls(inner, test_client_context(), as_client()));
+        return {inner, finish_with_peer(std::move(upgrading))};
+    }
     /// From here on the peer's OpenSSL is a server.
     void peer_serves_tls() { peer_.speak_tls(std::make_unique<PeerTls>(true)); }
     void end(const Ref<Transport>& transport) {
@@ -236,12 +249,7 @@ TEST_P(StartTls, the_limits_of_the_write_buffer_carry_over) {
 }
 
 TEST_P(StartTls, the_size_of_the_outer_buffer_counts_every_layer) {
-    open_plain();
-    peer_.speak_tls(std::make_unique<PeerTls>(true, 2));
-    const Ref<Transport> inner = finish_with_peer(start_client());
-    auto upgrading =
-        loop().create_task(loop().start_tls(inner, test_client_context(), as_client()));
-    const Ref<Transport> outer = finish_with_peer(std::move(upgrading));
+    const auto [inner, outer] = open_two_layers();
     EXPECT_EQ(outer->get_extra_info(extra::tls).layer(), 1);
     outer->set_write_buffer_limits(64 * 1024 * 1024);
     const std::string text = pattern(8 * 1024 * 1024);
@@ -259,12 +267,7 @@ TEST_P(StartTls, the_size_of_the_outer_buffer_counts_every_layer) {
 TEST_P(StartTls, the_end_of_a_lower_layer_truncates_the_upper_and_debug_mode_has_nothing_to_add) {
     loop().set_debug(true);
     loop().set_slow_callback_duration(1h);
-    open_plain();
-    peer_.speak_tls(std::make_unique<PeerTls>(true, 2));
-    const Ref<Transport> inner = finish_with_peer(start_client());
-    auto upgrading =
-        loop().create_task(loop().start_tls(inner, test_client_context(), as_client()));
-    const Ref<Transport> outer = finish_with_peer(std::move(upgrading));
+    const Ref<Transport> outer = open_two_layers().outer;
     peer_.tls()->below()->shut_down();
     peer_.send_some({});
     ASSERT_TRUE(run_with({&peer_}, [&] { return told_->lost(); }));
