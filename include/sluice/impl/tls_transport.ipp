@@ -284,7 +284,7 @@ SLUICE_INLINE void TlsTransport::settle_input() noexcept {
         engine_.set_input({});
     }
     if (engine_.input().empty()) {
-        unread_ = {};
+        unread_ = std::vector<std::byte>();  // {} would keep the memory
     }
     update_interest();
 }

@@ -320,7 +320,7 @@ SLUICE_INLINE void TlsTransport::release_lower() noexcept {
     core_->cancel(*this);
     sealed_.clear(core_->gather_pool());
     engine_.set_input({});
-    unread_ = {};
+    unread_ = std::vector<std::byte>();  // {} would keep the memory
     own_space_.reset();
     if (adapter_ != nullptr) {
         std::exchange(adapter_, nullptr)->forget();
