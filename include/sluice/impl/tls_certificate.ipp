@@ -2,7 +2,7 @@
 // printable, short or within range.
 #pragma once
 
-#include <sluice/impl/tls_openssl.hpp>
+#include <sluice/impl/tls_openssl.ipp>
 
 #include <sluice/address.hpp>
 #include <sluice/detail/tls_certificate.hpp>

@@ -1,7 +1,7 @@
 // Why TLS failed, in words, and the exceptions that carry them.
 #pragma once
 
-#include <sluice/impl/tls_openssl.hpp>
+#include <sluice/impl/tls_openssl.ipp>
 
 #include <sluice/detail/tls_certificate.hpp>
 #include <sluice/detail/tls_session.hpp>

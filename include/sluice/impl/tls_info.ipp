@@ -3,7 +3,7 @@
 #pragma once
 
 #include <sluice/impl/tls_details.hpp>
-#include <sluice/impl/tls_openssl.hpp>
+#include <sluice/impl/tls_openssl.ipp>
 
 #include <sluice/detail/tls_certificate.hpp>
 #include <sluice/detail/tls_session.hpp>

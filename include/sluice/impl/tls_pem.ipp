@@ -2,7 +2,7 @@
 #pragma once
 
 #include <sluice/impl/tls_context_state.hpp>
-#include <sluice/impl/tls_openssl.hpp>
+#include <sluice/impl/tls_openssl.ipp>
 
 #include <algorithm>
 #include <array>
