@@ -248,6 +248,13 @@ public:
     [[nodiscard]] std::vector<std::byte> channel_binding(std::string_view type) const;
     /// 0 directly on a socket, 1 for TLS inside TLS, and so on.
     [[nodiscard]] int layer() const;
+    ///@{
+    /// Whether the kernel seals what is sent, opens what is received, and if it does not do both, why
+    /// not: one clause, else empty.
+    [[nodiscard]] bool ktls_send() const;
+    [[nodiscard]] bool ktls_recv() const;
+    [[nodiscard]] const std::string& ktls_reason() const;
+    ///@}
 
 private:
     [[nodiscard]] const detail::TlsDetails& details() const;

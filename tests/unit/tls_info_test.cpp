@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 namespace sluice::test {
@@ -191,6 +192,22 @@ TEST(TlsProtocols, C09_without_one_in_common_the_client_is_refused_when_that_is_
     EXPECT_TRUE(TlsPair(TlsContext::client(trusting_client().alpn({"h2"})), server).handshake());
 }
 
+TEST(TlsProtocols, C09_that_the_client_did_not_offer_are_refused_by_it) {
+    const TlsContext server = usual_server();
+    const auto choose_unasked = [](SSL*, const unsigned char** chosen, unsigned char* size,
+                                   const unsigned char*, unsigned int, void*) {
+        static const unsigned char unasked[] = {'g', 'o', 'p', 'h', 'e', 'r'};
+        *chosen = unasked;
+        *size = sizeof unasked;
+        return SSL_TLSEXT_ERR_OK;
+    };
+    SSL_CTX_set_alpn_select_cb(server.native_handle(), choose_unasked, nullptr);
+    TlsPair pair(TlsContext::client(trusting_client().alpn({"h2", "http/1.1"})), server);
+    EXPECT_FALSE(pair.handshake());
+    EXPECT_EQ(pair.client().failure().phase, "handshake");
+    EXPECT_EQ(pair.server().failure().alert_received, "decode_error");  // OpenSSL's choice
+}
+
 // ---- client certificates ----
 
 TlsContext server_that(ClientCertificates policy) {
@@ -276,6 +293,9 @@ TEST(TlsInfoTest, tells_what_both_ends_know) {
     EXPECT_EQ(server.server_name(), "example.test");
     EXPECT_FALSE(client.session_reused());
     EXPECT_EQ(client.layer(), 0);
+    EXPECT_FALSE(client.ktls_send());
+    EXPECT_FALSE(client.ktls_recv());
+    EXPECT_EQ(client.ktls_reason(), "not asked for");
     EXPECT_FALSE(server.peer_certificate());
     EXPECT_EQ(TlsInfo(detail::describe_connection(*pair.client().ssl(), 2)).layer(), 2);
 }

@@ -27,6 +27,9 @@ struct TlsDetails {
     std::vector<std::byte> unique;            // "tls-unique"
     std::vector<std::byte> server_end_point;  // "tls-server-end-point"
     int layer = 0;
+    bool ktls_send = false;
+    bool ktls_recv = false;
+    std::string ktls_reason;
 };
 
 }  // namespace sluice::inline v0_1::detail

@@ -123,6 +123,12 @@ SLUICE_INLINE std::shared_ptr<const TlsDetails> describe_connection(ssl_st& ssl,
     details->unique = unique_binding(&ssl);
     details->server_end_point = end_point_binding(&ssl);
     details->layer = layer;
+    BIO* const wire = SSL_get_wbio(&ssl);
+    details->ktls_send = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_SEND, 0, nullptr) > 0;
+    details->ktls_recv = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_RECV, 0, nullptr) > 0;
+    if (!details->ktls_send || !details->ktls_recv) {
+        details->ktls_reason = "not asked for";
+    }
     ERR_clear_error();
     return details;
 }
@@ -187,6 +193,18 @@ SLUICE_INLINE std::vector<std::byte> TlsInfo::channel_binding(std::string_view t
 
 SLUICE_INLINE int TlsInfo::layer() const {
     return details().layer;
+}
+
+SLUICE_INLINE bool TlsInfo::ktls_send() const {
+    return details().ktls_send;
+}
+
+SLUICE_INLINE bool TlsInfo::ktls_recv() const {
+    return details().ktls_recv;
+}
+
+SLUICE_INLINE const std::string& TlsInfo::ktls_reason() const {
+    return details().ktls_reason;
 }
 
 }  // namespace sluice::inline v0_1
