@@ -132,6 +132,14 @@ public:
     /// Sessions kept at most, a server's for TLS 1.2 without tickets; at least 1. Default 1024.
     TlsOptions& session_cache_size(std::size_t sessions);
 
+    // ---- speed ----
+
+    /// Leaves data of TLS 1.3 to OpenSSL's record layer, too. Default off: the library seals what it
+    /// sends itself, with OpenSSL's ciphers and the keys that OpenSSL has agreed on, which takes less
+    /// than half the time for small records. What is received, and everything else, is OpenSSL's
+    /// business either way.
+    TlsOptions& seal_with_openssl(bool on);
+
     // ---- debugging ----
 
     /// Appends the secrets of every connection to this file, as Wireshark reads them; nobody but the

@@ -221,7 +221,7 @@ TEST_P(TlsData, a_key_update_without_data_is_no_data) {
 }
 
 TEST_P(TlsData, what_is_written_amid_a_message_of_the_peer_leaves_once_that_is_complete) {
-    AmidTicket connection = connect_amid_ticket();
+    AmidTicket connection = connect_amid_ticket(Sealing::by_openssl);
     Transport& client = connection.ours->transport();
     const std::string text = pattern(100'000);
     client.write(text);
@@ -239,6 +239,21 @@ TEST_P(TlsData, what_is_written_amid_a_message_of_the_peer_leaves_once_that_is_c
                connection.ours->received() == "data";
     }));
     EXPECT_EQ(connection.ours->trace(), "M P R D4");
+    client.abort();
+    ASSERT_TRUE(run_until([&] { return connection.ours->lost(); }));
+}
+
+TEST_P(TlsData, what_is_written_amid_a_message_does_not_wait_if_OpenSSL_has_no_part_in_it) {
+    AmidTicket connection = connect_amid_ticket(Sealing::by_us);
+    Transport& client = connection.ours->transport();
+    client.write("at once");
+    EXPECT_EQ(client.get_write_buffer_size(), 0U);
+    ASSERT_TRUE(
+        run_with({&connection.peer}, [&] { return connection.peer.received() == "at once"; }));
+    connection.peer.send_raw(connection.rest);
+    connection.peer.send("data");
+    ASSERT_TRUE(
+        run_with({&connection.peer}, [&] { return connection.ours->received() == "data"; }));
     client.abort();
     ASSERT_TRUE(run_until([&] { return connection.ours->lost(); }));
 }

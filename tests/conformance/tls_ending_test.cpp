@@ -110,7 +110,7 @@ TEST_P(TlsEnding, J165_data_before_the_answer_to_close_notify_is_thrown_away) {
 
 TEST_P(TlsEnding, close_amid_a_message_of_the_peer_waits_for_the_rest_and_is_clean) {
     for (const bool with_data : {false, true}) {
-        AmidTicket connection = connect_amid_ticket();
+        AmidTicket connection = connect_amid_ticket(Sealing::by_openssl);
         Recorder& client = *connection.ours;
         if (with_data) {
             client.transport().write("bye");
@@ -131,7 +131,7 @@ TEST_P(TlsEnding, close_amid_a_message_of_the_peer_waits_for_the_rest_and_is_cle
 TEST_P(TlsEnding, a_stream_that_ends_amid_a_message_is_truncated_at_once) {
     enum class Before { nothing, write, close };
     for (const Before before : {Before::nothing, Before::write, Before::close}) {
-        AmidTicket connection = connect_amid_ticket();
+        AmidTicket connection = connect_amid_ticket(Sealing::by_openssl);
         Recorder& client = *connection.ours;
         if (before != Before::nothing) {
             client.transport().write("never sealed");

@@ -71,12 +71,14 @@ protected:
     };
     ForeignServer connect_to_foreign(SSL_CTX* context = nullptr,
                                      ConnectOptions options = secure_client());
+    /// Who seals what our end sends.
+    enum class Sealing { by_us, by_openssl };
     /// The same amid a message of the server's that is no data: the first record of a session ticket
     /// has arrived, the others are `rest`, to be sent raw.
     struct AmidTicket : ForeignServer {
         std::string rest;
     };
-    AmidTicket connect_amid_ticket();
+    AmidTicket connect_amid_ticket(Sealing sealing);
     /// A foreign client of our server, ready; what it connected to is connections().back().
     Peer connect_foreign(std::uint16_t port, SSL_CTX* context = nullptr);
 

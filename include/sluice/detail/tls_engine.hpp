@@ -10,10 +10,13 @@
 #pragma once
 
 #include <sluice/bytes.hpp>
+#include <sluice/detail/record_sealer.hpp>
 #include <sluice/detail/tls_session.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 namespace sluice::inline v0_1::detail {
 
@@ -62,8 +65,10 @@ public:
     /// Part of a message of the peer's has arrived that is no data, e.g. a session ticket: OpenSSL
     /// neither writes nor shuts down before the rest is there. Also during the handshake.
     [[nodiscard]] bool amid_message() const noexcept;
+    /// write() needs nothing of OpenSSL, and so does not mind amid_message().
+    [[nodiscard]] bool writes_directly() const noexcept;
 
-    /// Whether OpenSSL keeps its record buffers when they are empty. Not at first.
+    /// Whether OpenSSL keeps its record buffers when they are empty, and we our cipher. Not at first.
     void keep_buffers(bool on) noexcept;
 
     /// Why an operation failed.
@@ -81,6 +86,9 @@ private:
     template <class Operation>
     [[nodiscard]] TlsStatus perform(const char* phase, Operation&& operation) noexcept;
     void fail(const char* phase) noexcept;
+    void take_keys(const void* crypto_info) noexcept;
+    [[nodiscard]] bool renumber(Bytes sealed) noexcept;
+    [[nodiscard]] bool seal_records(std::uint8_t type, Bytes data) noexcept;
 
     static const TlsFailure no_failure;
 
@@ -91,8 +99,14 @@ private:
     const char* opened_at_ = nullptr;
     const char* sealed_at_ = nullptr;
     std::size_t largest_read_ = 0;
+    // Null as long as OpenSSL seals: at first, and for good after a change of our keys.
+    std::unique_ptr<RecordSealer> sealer_;
+    std::vector<std::byte> sealed_by_openssl_;  // a record whose end it has not written yet
     bool output_lost_ = false;
     bool failed_ = false;
+    bool handshaken_ = false;
+    bool keeps_buffers_ = false;
+    bool shut_down_ = false;  // close_notify was asked for
     TlsRecordOfTroubles troubles_;
     SslPtr ssl_;  // its callbacks use the members above
     std::unique_ptr<TlsFailure> failure_;

@@ -300,6 +300,10 @@ SLUICE_INLINE SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endp
     if (!ssl || SSL_set_app_data(ssl.get(), &troubles) != 1) {
         throw_openssl("cannot make an SSL object");
     }
+    if (!state.settings().seal_with_openssl) {
+        // Or OpenSSL would not offer its keys, which the engine takes and declines.
+        SSL_set_options(ssl.get(), SSL_OP_ENABLE_KTLS);
+    }
     if (endpoint.server_side) {
         SSL_set_accept_state(ssl.get());
     } else {

@@ -16,6 +16,9 @@ namespace sluice::inline v0_1::detail {
 
 // ---- the BIO ----
 
+// RFC 8446, 5.1.
+inline constexpr std::uint8_t application_data = 23;
+
 /// What OpenSSL sees of an engine. One BIO serves both directions; its data is the engine.
 struct LentBio {
     static constexpr std::size_t record_header_bytes = 5;  // RFC 8446, 5.1
@@ -49,9 +52,10 @@ struct LentBio {
         TlsEngine& engine = engine_of(bio);
         BIO_clear_retry_flags(bio);
         engine.sealed_at_ = from + record_header_bytes;
+        const Bytes bytes = std::as_bytes(std::span(from, size));
         // Always accepts: flow control is decided before plaintext is sealed, not in the middle of
         // a record.
-        if (!engine.output_.sealed(std::as_bytes(std::span(from, size)))) {
+        if (!(engine.sealer_ ? engine.renumber(bytes) : engine.output_.sealed(bytes))) {
             engine.output_lost_ = true;
             *count = 0;
             return -1;
@@ -60,9 +64,15 @@ struct LentBio {
         return 1;
     }
 
-    static long control(BIO*, int command, long, void*) noexcept {
+    static long control(BIO* bio, int command, long number, void* pointer) noexcept {
+        // Not in <openssl/bio.h>, since only libssl and its own BIOs are to use it: it offers the
+        // keys of what is sent from here on, for the kernel. 0 would be those for receiving.
+        constexpr int set_ktls = 72;
+        if (command == set_ktls && number != 0) {
+            engine_of(bio).take_keys(pointer);
+        }
         // A flush must succeed even when bytes remain queued: OpenSSL's buffering BIO does not pass
-        // "retry" on. Everything else, kernel TLS included, is answered with no.
+        // "retry" on. Everything else is answered with no: OpenSSL goes on sealing what it says.
         return command == BIO_CTRL_FLUSH ? 1 : 0;
     }
 
@@ -101,6 +111,65 @@ SLUICE_INLINE TlsEngine::TlsEngine(const TlsContext& context, const TlsEndpoint&
     }
     BIO_set_data(bio, this);
     SSL_set_bio(ssl_.get(), bio, bio);
+}
+
+SLUICE_INLINE void TlsEngine::take_keys(const void* crypto_info) noexcept {
+    try {
+        sealer_ = RecordSealer::make(crypto_info);
+    } catch (const std::bad_alloc&) {
+        // Then OpenSSL seals.
+        sealer_.reset();
+    }
+}
+
+/// Passes on what OpenSSL has sealed, which knows nothing of the records that we have. False if it
+/// could not be kept.
+SLUICE_INLINE bool TlsEngine::renumber(Bytes sealed) noexcept {
+    try {
+        // Rare and small: tickets, alerts, key updates. OpenSSL's buffering BIO cuts them anywhere.
+        sealed_by_openssl_.insert(sealed_by_openssl_.end(), sealed.begin(), sealed.end());
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    MutableBytes rest(sealed_by_openssl_);
+    while (sealer_ && RecordSealer::holds_record(rest)) {
+        const MutableBytes record = rest.first(RecordSealer::record_bytes(rest));
+        rest = rest.subspan(record.size());
+        const RecordSealer::Renumbered kind = sealer_->renumber(record);
+        if (kind == RecordSealer::Renumbered::failed || !output_.sealed(record)) {
+            return false;
+        }
+        if (kind == RecordSealer::Renumbered::key_update) {
+            // OpenSSL 3.0 tells nobody its new keys: it seals everything from here on.
+            sealer_.reset();
+        }
+    }
+    if (sealer_ && !keeps_buffers_) {
+        sealer_->rest();
+    }
+    const bool kept = sealer_ != nullptr || rest.empty() || output_.sealed(rest);
+    if (sealer_ == nullptr || rest.empty()) {
+        sealed_by_openssl_ = std::vector<std::byte>();
+    } else {
+        sealed_by_openssl_.assign(rest.begin(), rest.end());
+    }
+    return kept;
+}
+
+/// False if a record could not be sealed or kept.
+SLUICE_INLINE bool TlsEngine::seal_records(std::uint8_t type, Bytes data) noexcept {
+    // Aligned as the kernel likes what it copies (receive_area.hpp).
+    alignas(64) std::array<std::byte, limits::tls_record_bytes + RecordSealer::overhead_bytes>
+        record;
+    while (!data.empty()) {
+        const Bytes next = data.first(std::min(data.size(), limits::tls_record_bytes));
+        if (!sealer_->seal(type, next, record.data()) ||
+            !output_.sealed(Bytes(record).first(next.size() + RecordSealer::overhead_bytes))) {
+            return false;
+        }
+        data = data.subspan(next.size());
+    }
+    return true;
 }
 
 /// Runs one OpenSSL call and says what it means. The thread's error queue must be empty, or what
@@ -145,6 +214,7 @@ SLUICE_INLINE TlsStatus TlsEngine::handshake() noexcept {
         // From here on OpenSSL may take as much input at once as fits its buffer: several small
         // records then cost it one buffer and one call of ours instead of two calls each.
         SSL_set_read_ahead(ssl_.get(), 1);
+        handshaken_ = true;
     }
     return status;
 }
@@ -179,6 +249,19 @@ SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) 
 
 SLUICE_INLINE TlsStatus TlsEngine::write(Bytes data, std::size_t& count) noexcept {
     count = 0;
+    if (writes_directly()) {
+        const bool sealed = seal_records(application_data, data);
+        if (!keeps_buffers_) {
+            sealer_->rest();
+        }
+        if (!sealed) {
+            output_lost_ = true;
+            fail("data");
+            return TlsStatus::failed;
+        }
+        count = data.size();
+        return TlsStatus::done;
+    }
     ERR_clear_error();
     std::array<std::byte, limits::tls_record_bytes + copy_piece_bytes> elsewhere;
     while (count < data.size()) {
@@ -207,6 +290,7 @@ SLUICE_INLINE TlsStatus TlsEngine::shutdown() noexcept {
     if (failed_) {
         return TlsStatus::failed;
     }
+    shut_down_ = true;
     ERR_clear_error();
     const bool sent_before = (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0;
     if (!sent_before) {
@@ -228,7 +312,18 @@ SLUICE_INLINE bool TlsEngine::amid_message() const noexcept {
     return SSL_in_init(ssl_.get()) != 0;
 }
 
+SLUICE_INLINE bool TlsEngine::writes_directly() const noexcept {
+    return sealer_ != nullptr && handshaken_ && !failed_ && !shut_down_ &&
+           // The peer wants new keys, and OpenSSL tells it of them when it writes next. That must be
+           // before the next data (RFC 8446, 4.6.3).
+           SSL_get_key_update_type(ssl_.get()) == SSL_KEY_UPDATE_NONE;
+}
+
 SLUICE_INLINE void TlsEngine::keep_buffers(bool on) noexcept {
+    keeps_buffers_ = on;
+    if (sealer_ && !on) {
+        sealer_->rest();
+    }
     if (on) {
         SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
     } else {

@@ -259,6 +259,11 @@ SLUICE_INLINE TlsOptions& TlsOptions::session_cache_size(std::size_t sessions) {
     return *this;
 }
 
+SLUICE_INLINE TlsOptions& TlsOptions::seal_with_openssl(bool on) {
+    settings_->seal_with_openssl = on;
+    return *this;
+}
+
 SLUICE_INLINE TlsOptions& TlsOptions::key_log_file(std::string file) {
     detail::require_text(file, "key_log_file");
     settings_->key_log_file = std::move(file);

@@ -78,6 +78,7 @@ struct TlsSettings {
 
     bool session_resumption = true;
     std::size_t session_cache_size = tls_limits::session_cache_size;
+    bool seal_with_openssl = false;
     std::string key_log_file;
 };
 

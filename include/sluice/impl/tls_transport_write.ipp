@@ -15,7 +15,7 @@ namespace sluice::inline v0_1::detail {
 SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
                                              std::size_t& sent) noexcept {
     while (!write_blocked_ && !ended()) {
-        if (state_ != State::handshake && engine_.amid_message()) {
+        if (state_ != State::handshake && engine_.amid_message() && !engine_.writes_directly()) {
             // Written once the rest of the peer's message has come: see settle_input().
             write_waits_for_input_ = true;
             write_blocked_ = true;
