@@ -1,11 +1,13 @@
 # How a test is declared.
 #
-#   sluice_test(<name> SOURCES <file>... [INTERNAL | SIM] [TIMEOUT <seconds>])
+#   sluice_test(<name> SOURCES <file>... [INTERNAL | SIM] [TIMEOUT <seconds>] [KTLS <filter>])
 #
 # makes one GoogleTest executable and one CTest test per case, named <name>.<Suite>.<Case>; the label is the folder.
 #   INTERNAL  looks behind the public API, which the shared library hides: left out of shared and header-only builds.
 #   SIM       runs on the simulated system calls of tests/support/sys_sim*.cpp instead of the kernel's: one flavour of
 #             code is enough for it, so it is left out of shared and header-only builds.
+#   KTLS      the cases that GoogleTest's filter selects ("*": all) also run under a kernel with TLS, see
+#             tests/ktls/run.sh. sluice_ktls_list(), once after all tests, makes the list and the target ktls_tests.
 include(GoogleTest)
 find_package(GTest REQUIRED)
 
@@ -45,7 +47,7 @@ function(sluice_sim_library)
 endfunction()
 
 function(sluice_test name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "INTERNAL;SIM" "TIMEOUT" "SOURCES")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "INTERNAL;SIM" "TIMEOUT;KTLS" "SOURCES")
     if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
         message(FATAL_ERROR "sluice_test(${name}): expected SOURCES, got '${arg_UNPARSED_ARGUMENTS}'")
     endif()
@@ -66,6 +68,11 @@ function(sluice_test name)
         target_link_libraries(${target} PRIVATE sluice_test_support ${sluice_flavour})
     endif()
 
+    if(arg_KTLS)
+        set_property(GLOBAL APPEND PROPERTY sluice_ktls_targets ${target})
+        set_property(GLOBAL APPEND_STRING PROPERTY sluice_ktls_lines "${target}|${arg_KTLS}|$<TARGET_FILE:${target}>\n")
+    endif()
+
     list(GET arg_SOURCES 0 first_source)
     cmake_path(GET first_source PARENT_PATH label)
     # At test time rather than after each link: a build does not wait for a slow sanitizer start, and a test program
@@ -77,4 +84,15 @@ function(sluice_test name)
         DISCOVERY_TIMEOUT 60
         PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${label}"
     )
+endfunction()
+
+# What the guest runs, a line "<program>|<filter>|<path>" each, and a target that builds just these.
+function(sluice_ktls_list)
+    get_property(targets GLOBAL PROPERTY sluice_ktls_targets)
+    get_property(lines GLOBAL PROPERTY sluice_ktls_lines)
+    file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/ktls_tests.txt" CONTENT "${lines}")
+    add_custom_target(ktls_tests)
+    if(targets)
+        add_dependencies(ktls_tests ${targets})
+    endif()
 endfunction()

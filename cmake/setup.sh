@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and measuring Sluice needs. The one place that knows package names.
 #
-#   cmake/setup.sh [set...]      sets: build tests sanitizers bench docs; default: build
+#   cmake/setup.sh [set...]      sets: build tests sanitizers ktls ktls-qemu bench docs; default: build
 #
 # A machine that has everything is left alone at once and without the network. A Debian-like machine gets the
 # missing packages by apt. Any other machine is told exactly what to install, and the script fails; once that is done,
@@ -44,6 +44,13 @@ bench|libevent-dev|libevent 2.1, headers and library
 bench|python3-uvloop|uvloop for the system's Python
 bench|librsvg2-bin|rsvg-convert, draws the charts as PNG
 bench|fonts-dejavu-core|the font of the charts
+ktls|user-mode-linux|User Mode Linux as linux.uml, with its modules
+ktls|busybox-static|BusyBox, linked statically, as /bin/busybox
+ktls|python3|Python 3.9 or newer
+ktls-qemu|qemu-system-x86|qemu-system-x86_64
+ktls-qemu|busybox-static|BusyBox, linked statically, as /bin/busybox
+ktls-qemu|kmod|depmod
+ktls-qemu|python3|Python 3.9 or newer
 docs|doxygen|Doxygen 1.9.4 or newer
 docs|doxygen-awesome-css|the style of the API reference; Doxygen has one of its own
 TABLE

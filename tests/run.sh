@@ -28,6 +28,7 @@ tsan|900|all|clang 19 with ThreadSanitizer
 header-only|900|all|tests and examples on sluice::header_only, with assertions
 shared|600|all|tests of the public API and examples on the shared library, with assertions
 package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
+ktls|1500|all|tests on a kernel that does TLS, in User Mode Linux (tests/ktls/run.sh); fails when that kernel seals nothing
 format|60|all|clang-format over every source file
 docs|120|all|the API reference; a public name without a description fails
 tidy|1200|all|clang-tidy over the library, the examples and the benchmarks
@@ -71,6 +72,15 @@ stage_build_and_test() {
 stage_package() {
     build release
     run_tests release --label-regex '^package$'
+}
+
+stage_ktls() {
+    step "configure release"
+    cmake --preset release
+    step "build what runs in the guest"
+    cmake --build --preset release --parallel "$jobs" --target ktls_tests
+    step "test in the guest"
+    tests/ktls/run.sh --build build/release --junit "$logs/$SLUICE_STAGE.xml"
 }
 
 stage_format() {
@@ -126,7 +136,7 @@ run_stage_here() {
         unset SLUICE_SIMULATION_SEEDS
     fi
     case $1 in
-    package | format | docs | tidy | coverage) "stage_$1" ;;
+    package | ktls | format | docs | tidy | coverage) "stage_$1" ;;
     *) stage_build_and_test "$1" ;;
     esac
 }

@@ -1,5 +1,6 @@
 // Signal handlers of the loop and fork(2).
 #include "support/loop_fixture.hpp"
+#include "support/patience.hpp"
 
 #include <csignal>
 #include <string>
@@ -41,8 +42,8 @@ TEST_P(Signals, T403_a_signal_wakes_a_loop_that_sleeps) {
     loop().add_signal_handler(SIGUSR1, [&] { called = true; });
     const pthread_t main_thread = ::pthread_self();
     std::thread sender([main_thread] { ::pthread_kill(main_thread, SIGUSR1); });
-    const TimerHandle patience = loop().call_later(10s, [] {});
-    while (!called && patience.when() > loop().time()) {
+    const TimerHandle limit = loop().call_later(patience(), [] {});
+    while (!called && limit.when() > loop().time()) {
         loop().run_once(std::nullopt);
     }
     sender.join();

@@ -1,5 +1,6 @@
 // Other threads: call_soon_threadsafe, several loops, RemoteRef, the wrong-thread check.
 #include "support/loop_fixture.hpp"
+#include "support/patience.hpp"
 
 #include <atomic>
 #include <latch>
@@ -22,8 +23,8 @@ TEST_P(Threads, call_soon_threadsafe_wakes_a_loop_that_sleeps) {
         loop().call_soon_threadsafe([&] { ran = true; });
     });
     loop().call_soon([&] { about_to_sleep.count_down(); });
-    const TimerHandle patience = loop().call_later(10s, [] {});
-    while (!ran && patience.when() > loop().time()) {
+    const TimerHandle limit = loop().call_later(patience(), [] {});
+    while (!ran && limit.when() > loop().time()) {
         loop().run_once(std::nullopt);
     }
     other.join();

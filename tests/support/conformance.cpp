@@ -1,6 +1,8 @@
 // The conformance fixture. See conformance.hpp.
 #include "support/conformance.hpp"
 
+#include "support/patience.hpp"
+
 #include <chrono>
 #include <exception>
 #include <ostream>
@@ -10,7 +12,6 @@ namespace sluice::test {
 
 namespace {
 
-constexpr std::chrono::seconds patience{10};
 // One wait inside the loop: short, because what the test waits for may happen outside the loop.
 constexpr std::chrono::milliseconds one_wait{2};
 constexpr int idle_iterations = 20;
@@ -119,12 +120,13 @@ void PrintTo(const ConformanceCase& value, std::ostream* out) {
 }
 
 bool run_until(EventLoop& loop, const std::function<bool()>& done, std::source_location where) {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const auto deadline = std::chrono::steady_clock::now() + patience();
     // Work that is due first, so that the usual case never waits.
     for (loop.run_once(); !done(); loop.run_once(one_wait)) {
         if (std::chrono::steady_clock::now() > deadline) {
             ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
-                << "what run_until waits for did not happen within ten seconds";
+                << "what run_until waits for did not happen within " << patience().count()
+                << " seconds";
             return false;
         }
     }

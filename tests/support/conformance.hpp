@@ -48,7 +48,7 @@ std::vector<ConformanceCase> without_tls(std::vector<ConformanceCase> cases);
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info);
 void PrintTo(const ConformanceCase& value, std::ostream* out);
 
-/// Runs the loop until `done()`. False, with a failure of the running test, after ten seconds: a
+/// Runs the loop until `done()`. False, with a failure of the running test, after patience(): a
 /// test fails instead of hanging. It waits inside run_once, never asleep.
 bool run_until(EventLoop& loop, const std::function<bool()>& done,
                std::source_location where = std::source_location::current());
@@ -103,7 +103,7 @@ protected:
     ConformanceTest();
 
     /// Runs the loop until `done()`, the peers doing what a peer does by itself meanwhile (see
-    /// TransportPair::serve_peer). False, with a failure, after ten seconds.
+    /// TransportPair::serve_peer). False, with a failure, after patience().
     bool run_until(const std::function<bool()>& done,
                    std::source_location where = std::source_location::current());
 

@@ -1,6 +1,8 @@
 // Plain POSIX behind BackendTest. See loop_fixture.hpp.
 #include "support/loop_fixture.hpp"
 
+#include "support/patience.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
@@ -20,9 +22,6 @@ extern "C" __attribute__((weak)) void __ubsan_handle_dynamic_type_cache_miss(voi
 namespace sluice::test {
 
 namespace {
-
-constexpr int patience_ms = 10'000;
-constexpr unsigned child_seconds = 20;
 
 int checked(int result, const char* call) {
     if (result < 0) {
@@ -145,7 +144,7 @@ Peer bound_socket(const std::string& ip, std::uint16_t port, std::optional<int> 
 
 Peer connect_to(const std::string& ip, std::uint16_t port) {
     Peer socket = unconnected_socket(family_of(ip));
-    if (!connects(socket, ip, port, patience_ms)) {
+    if (!connects(socket, ip, port, patience_ms())) {
         throw std::runtime_error("connect_to: no answer from " + ip);
     }
     return socket;
@@ -244,8 +243,8 @@ DescriptorLimit::~DescriptorLimit() {
 bool in_forked_child(const std::function<bool()>& body) {
     const pid_t child = checked(::fork(), "fork");
     if (child == 0) {
-        // A child that hangs ends by itself.
-        ::alarm(child_seconds);
+        // A child that hangs ends by itself, after whatever it waits for in vain.
+        ::alarm(2 * static_cast<unsigned>(patience().count()));
         bool good = false;
         try {
             good = body();

@@ -2,6 +2,7 @@
 // transports.
 #include "support/peer.hpp"
 
+#include "support/patience.hpp"
 #include "support/peer_tls.hpp"
 
 #include <algorithm>
@@ -22,8 +23,6 @@
 namespace sluice::test {
 
 namespace {
-
-constexpr int patience_ms = 10'000;
 
 int checked(int result, const char* call) {
     if (result < 0) {
@@ -56,7 +55,7 @@ bool poll_for(int fd, short events) {
     pollfd entry{fd, events, 0};
     int count = 0;
     do {
-        count = ::poll(&entry, 1, patience_ms);
+        count = ::poll(&entry, 1, patience_ms());
     } while (count < 0 && errno == EINTR);
     return checked(count, "poll") == 1;
 }

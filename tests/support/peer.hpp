@@ -123,7 +123,7 @@ std::pair<Peer, Peer> connected_peers(SocketBuffers connecting = {}, SocketBuffe
 // ---- looking at any socket, also the library's ----
 
 /// Waits, without reading, until the kernel has at least `byte_count` bytes for `fd`; false after
-/// ten seconds. Proves that bytes have arrived which a paused transport must not deliver.
+/// patience() (patience.hpp). Proves that bytes have arrived which a paused transport must not deliver.
 [[nodiscard]] bool wait_for_arrival(int fd, std::size_t byte_count);
 /// Waits until the kernel has seen the peer's FIN or RST (poll(2): POLLRDHUP, POLLHUP, POLLERR).
 [[nodiscard]] bool wait_for_hang_up(int fd);
