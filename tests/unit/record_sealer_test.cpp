@@ -155,7 +155,7 @@ TEST(RecordSealer, leaves_other_ciphers_and_versions_to_OpenSSL) {
 
 TEST(RecordSealer, leaves_everything_to_OpenSSL_when_asked_to) {
     const SslContext context = foreign_client();
-    Conversation talk(context.get(), usual_server(TlsOptions().seal_with_openssl(true)));
+    Conversation talk(context.get(), usual_server(TlsOptions().openssl_record_layer(true)));
     talk.shake_hands();
     EXPECT_FALSE(talk.engine.writes_directly());
     talk.exchange(numbered(40'000));
@@ -264,7 +264,7 @@ TEST(RecordSealer, seals_the_record_of_RFC_8448) {
     for (std::size_t i = 0; i < data.size(); ++i) {
         data[i] = static_cast<std::byte>(i);
     }
-    std::array<std::byte, 50 + RecordSealer::overhead_bytes> record{};
+    std::array<std::byte, 50 + detail::record::overhead_bytes> record{};
     ASSERT_TRUE(sealer->seal(23, data, record.data()));
     EXPECT_EQ(
         as_text(record),
@@ -286,7 +286,7 @@ TEST(RecordSealer, keys_of_an_unknown_kind_are_declined) {
 TEST(RecordSealer, a_record_that_is_not_OpenSSLs_is_not_renumbered) {
     const auto info = keys_of_the_rfc();
     const auto sealer = RecordSealer::make(&info);
-    std::array<std::byte, RecordSealer::overhead_bytes + 1> ours{};
+    std::array<std::byte, detail::record::overhead_bytes + 1> ours{};
     ASSERT_TRUE(sealer->seal(23, as_bytes("x"), ours.data()));
     for (const std::size_t size :
          {std::size_t{0}, std::size_t{5}, std::size_t{21}, std::size_t{100}, std::size_t{20'000}}) {

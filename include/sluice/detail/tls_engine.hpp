@@ -10,6 +10,7 @@
 #pragma once
 
 #include <sluice/bytes.hpp>
+#include <sluice/detail/record_opener.hpp>
 #include <sluice/detail/record_sealer.hpp>
 #include <sluice/detail/tls_session.hpp>
 
@@ -68,7 +69,10 @@ public:
     /// write() needs nothing of OpenSSL, and so does not mind amid_message().
     [[nodiscard]] bool writes_directly() const noexcept;
 
-    /// Whether OpenSSL keeps its record buffers when they are empty, and we our cipher. Not at first.
+    /// read() opens data itself.
+    [[nodiscard]] bool reads_directly() const noexcept;
+
+    /// Whether OpenSSL keeps its record buffers when they are empty, and we our ciphers. Not at first.
     void keep_buffers(bool on) noexcept;
 
     /// Why an operation failed.
@@ -86,14 +90,24 @@ private:
     template <class Operation>
     [[nodiscard]] TlsStatus perform(const char* phase, Operation&& operation) noexcept;
     void fail(const char* phase) noexcept;
+    void read_ahead() noexcept;
+    [[nodiscard]] TlsStatus read_by_openssl(MutableBytes space, std::size_t& count) noexcept;
+
+    // ---- our own record layer (tls_engine_records.ipp) ----
+
     void take_keys(const void* crypto_info) noexcept;
     [[nodiscard]] bool renumber(Bytes sealed) noexcept;
     [[nodiscard]] bool seal_records(std::uint8_t type, Bytes data) noexcept;
+    void use_peer_secret() noexcept;
+    [[nodiscard]] TlsStatus open_records(MutableBytes space, std::size_t& count);
+    [[nodiscard]] TlsStatus hand_over(Bytes sealed, MutableBytes room, std::size_t& count) noexcept;
+    void stop_opening() noexcept;
 
     static const TlsFailure no_failure;
 
     TlsOutput& output_;
     Bytes input_;
+    Bytes handed_over_;  // what OpenSSL reads instead while we open the records
     // Where the plaintext of records lies in OpenSSL's buffers, as far as can be told: its memcpy to
     // and from there is not ours to choose, but its partner is (copy_bytes.hpp).
     const char* opened_at_ = nullptr;
@@ -102,11 +116,16 @@ private:
     // Null as long as OpenSSL seals: at first, and for good after a change of our keys.
     std::unique_ptr<RecordSealer> sealer_;
     std::vector<std::byte> sealed_by_openssl_;  // a record whose end it has not written yet
+    // Null as long as OpenSSL opens: at first, and for good after a change of the peer's keys.
+    std::unique_ptr<RecordOpener> opener_;
+    std::vector<std::byte> given_back_;  // the beginning of a record, of which input_ is the rest
     bool output_lost_ = false;
     bool failed_ = false;
     bool handshaken_ = false;
     bool keeps_buffers_ = false;
-    bool shut_down_ = false;  // close_notify was asked for
+    bool secret_asked_for_ = false;
+    bool openssl_has_data_ = false;  // of a record that it was handed
+    bool shut_down_ = false;         // close_notify was asked for
     TlsRecordOfTroubles troubles_;
     SslPtr ssl_;  // its callbacks use the members above
     std::unique_ptr<TlsFailure> failure_;
@@ -116,4 +135,5 @@ private:
 
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/tls_engine.ipp>
+#include <sluice/impl/tls_engine_records.ipp>
 #endif

@@ -5,10 +5,12 @@
 // no loop.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 struct ssl_st;
 
@@ -41,6 +43,11 @@ struct TlsEndpoint {
 /// must stay put and outlive the SSL object.
 class TlsRecordOfTroubles {
 public:
+    TlsRecordOfTroubles() = default;
+    TlsRecordOfTroubles(const TlsRecordOfTroubles&) = delete;
+    TlsRecordOfTroubles& operator=(const TlsRecordOfTroubles&) = delete;
+    ~TlsRecordOfTroubles() { forget_peer_secret(); }
+
     int verify_code = 0;
     int verify_depth = -1;
     int alert_sent = -1;  // RFC 8446 alert descriptions; -1: none
@@ -61,6 +68,9 @@ public:
     bool hello_seen = false;
     /// Client: the peer under whose name sessions are kept; empty if they are not.
     std::string session_peer;
+    /// Server: the client's first traffic secret, once ask_for_peer_secret() has worked.
+    std::vector<std::byte> peer_secret;
+    void forget_peer_secret() noexcept;
 };
 
 /// Throws std::invalid_argument, naming the value, for a name that cannot be verified or sent:
@@ -73,6 +83,11 @@ void check_server_name(std::string_view name, const char* method);
 /// std::invalid_argument.
 SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endpoint,
                 TlsRecordOfTroubles& troubles);
+
+/// Has the secret under which the peer will send put into its `troubles`, while a server waits for the
+/// client's Finished. Where that cannot be done it is not: the peer must not be asked for a
+/// certificate, and OpenSSL must be one whose ways we know.
+void ask_for_peer_secret(ssl_st& ssl) noexcept;
 
 /// Turns OpenSSL's error queue, which it empties, and `troubles` into words.
 TlsFailure describe_failure(ssl_st& ssl, const TlsRecordOfTroubles& troubles, const char* phase);

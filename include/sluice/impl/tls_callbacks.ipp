@@ -11,6 +11,8 @@
 #include <sluice/detail/tls_session.hpp>
 
 #include <new>
+#include <string_view>
+#include <vector>
 
 namespace sluice::inline v0_1::detail {
 
@@ -170,6 +172,30 @@ struct TlsCallbacks {
             // One call a line, which stdio makes one write: loops of several threads share the file.
             std::fprintf(file, "%s\n", line);
         }
+    }
+
+    /// The key log is OpenSSL's only public way to a traffic secret.
+    static void take_peer_secret(const SSL* ssl, const char* line) noexcept {
+        key_log(ssl, line);
+        const std::string_view text(line);
+        TlsRecordOfTroubles* const record = record_of(ssl);
+        if (record == nullptr || !text.starts_with("CLIENT_TRAFFIC_SECRET_0 ")) {
+            return;
+        }
+        try {
+            record->peer_secret = bytes_of_hex(text.substr(text.rfind(' ') + 1));
+        } catch (const std::bad_alloc&) {
+            return;  // OpenSSL goes on opening what arrives
+        }
+    }
+
+    static std::vector<std::byte> bytes_of_hex(std::string_view text) {
+        const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+        std::vector<std::byte> bytes(text.size() / 2);
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            bytes[i] = static_cast<std::byte>(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
+        }
+        return bytes;
     }
 };
 

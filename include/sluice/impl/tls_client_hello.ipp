@@ -159,6 +159,11 @@ private:
         const std::uint64_t ticket_option = SSL_CTX_get_options(&chosen) & SSL_OP_NO_TICKET;
         SSL_clear_options(ssl_, SSL_OP_NO_TICKET);
         SSL_set_options(ssl_, ticket_option);
+        if (settings.leaves_records_to_openssl()) {
+            SSL_clear_options(ssl_, SSL_OP_ENABLE_KTLS);
+        } else {
+            SSL_set_options(ssl_, SSL_OP_ENABLE_KTLS);
+        }
         const bool carried =
             X509_VERIFY_PARAM_set1(ours, SSL_CTX_get0_param(&chosen)) == 1 &&
             SSL_set_num_tickets(ssl_, SSL_CTX_get_num_tickets(&chosen)) == 1 &&

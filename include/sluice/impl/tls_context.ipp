@@ -32,8 +32,10 @@ SLUICE_INLINE void SslCtxDelete::operator()(ssl_ctx_st* context) const noexcept 
 
 // ---- the generation and its SSL_CTX ----
 
+using GenerationRef = std::shared_ptr<TlsGeneration>;
+
 inline void free_generation(void*, void* generation, CRYPTO_EX_DATA*, int, long, void*) noexcept {
-    delete static_cast<TlsGeneration*>(generation);
+    delete static_cast<GenerationRef*>(generation);
 }
 
 /// Where an SSL_CTX keeps its generation. OpenSSL frees it with the SSL_CTX.
@@ -43,8 +45,15 @@ inline int generation_index() noexcept {
     return index;
 }
 
+inline void set_generation(SSL_CTX* context, GenerationRef generation) {
+    auto owned = std::make_unique<GenerationRef>(std::move(generation));
+    require_openssl(SSL_CTX_set_ex_data(context, generation_index(), owned.get()) == 1,
+                    "cannot make an SSL_CTX");
+    static_cast<void>(owned.release());
+}
+
 SLUICE_INLINE TlsGeneration& TlsGeneration::of(const ssl_st* ssl) noexcept {
-    return *static_cast<TlsGeneration*>(
+    return **static_cast<GenerationRef*>(
         SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), generation_index()));
 }
 
@@ -138,11 +147,12 @@ inline void apply_verification(SSL_CTX* context, const TlsSettings& settings, bo
         settings.accept_any_certificate ? TlsCallbacks::accept_any : TlsCallbacks::verify);
 }
 
-inline void apply_sessions(SSL_CTX* context, const TlsSettings& settings, bool is_server) {
-    // Random: a session of one context, or of one before reload(), is nobody else's.
-    std::array<unsigned char, 16> id;
-    require_openssl(RAND_bytes(id.data(), id.size()) == 1 &&
-                        SSL_CTX_set_session_id_context(context, id.data(), id.size()) == 1,
+inline void apply_sessions(SSL_CTX* context, TlsGeneration& generation, bool is_server) {
+    const TlsSettings& settings = *generation.settings;
+    auto& id = generation.session_id_context;
+    require_openssl(RAND_bytes(id.data(), TlsGeneration::session_id_bytes) == 1 &&
+                        SSL_CTX_set_session_id_context(context, id.data(),
+                                                       TlsGeneration::session_id_bytes) == 1,
                     "cannot make a session id context");
     if (!settings.session_resumption) {
         SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
@@ -192,27 +202,57 @@ inline void apply_server_side(SSL_CTX* context, TlsGeneration& generation) {
     }
 }
 
+inline void free_secret_tap(void*, void* tap, CRYPTO_EX_DATA*, int, long, void*) noexcept {
+    SSL_CTX_free(static_cast<SSL_CTX*>(tap));
+}
+
+/// Where a server's SSL_CTX keeps its secret tap. OpenSSL drops the reference with the SSL_CTX.
+inline int secret_tap_index() noexcept {
+    static const int index =
+        SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, free_secret_tap);
+    return index;
+}
+
+/// Adds an SSL_CTX to which connections change while their server waits for the client's Finished.
+/// There is nothing to it but its key log callback, which then hears one line: the secret under which
+/// the client will send. With the callback in place from the start OpenSSL would print five of them
+/// with 64 calls of sprintf each, which takes 17 us.
+inline void add_secret_tap(SSL_CTX* context, const GenerationRef& generation) {
+    if (generation->settings->leaves_records_to_openssl()) {
+        return;
+    }
+    SslCtxRef tap(SSL_CTX_new(TLS_server_method()));
+    require_openssl(tap != nullptr, "cannot make an SSL_CTX");
+    set_generation(tap.get(), generation);
+    const auto& id = generation->session_id_context;
+    SSL_CTX_set_security_level(tap.get(), SSL_CTX_get_security_level(context));
+    SSL_CTX_set_keylog_callback(tap.get(), TlsCallbacks::take_peer_secret);
+    require_openssl(SSL_CTX_set_session_id_context(tap.get(), id.data(),
+                                                   TlsGeneration::session_id_bytes) == 1 &&
+                        SSL_CTX_set_ex_data(context, secret_tap_index(), tap.get()) == 1,
+                    "cannot make an SSL_CTX");
+    static_cast<void>(tap.release());
+}
+
 SLUICE_INLINE SslCtxRef build_ssl_ctx(const std::shared_ptr<const TlsSettings>& settings,
                                       bool is_server) {
     ERR_clear_error();
     SslCtxRef context(SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method()));
     require_openssl(context != nullptr, "cannot make an SSL_CTX");
-    auto owned = std::make_unique<TlsGeneration>(settings);
-    TlsGeneration& generation = *owned;
-    require_openssl(SSL_CTX_set_ex_data(context.get(), generation_index(), &generation) == 1,
-                    "cannot make an SSL_CTX");
-    static_cast<void>(owned.release());
+    const auto generation = std::make_shared<TlsGeneration>(settings);
+    set_generation(context.get(), generation);
 
     SSL_CTX_set_info_callback(context.get(), TlsCallbacks::info);
     apply_parameters(context.get(), *settings);
     load_identity(context.get(), *settings);
     apply_verification(context.get(), *settings, is_server);
     apply_protocols(context.get(), *settings, is_server);
-    apply_sessions(context.get(), *settings, is_server);
+    apply_sessions(context.get(), *generation, is_server);
     if (is_server) {
-        apply_server_side(context.get(), generation);
+        apply_server_side(context.get(), *generation);
+        add_secret_tap(context.get(), generation);
     }
-    open_key_log(context.get(), generation);
+    open_key_log(context.get(), *generation);
     // Some successful calls leave entries; the next reader must not take them for its own.
     ERR_clear_error();
     return context;
@@ -244,6 +284,38 @@ SLUICE_INLINE SslCtxRef TlsContextState::current() const noexcept {
 SLUICE_INLINE ssl_ctx_st* TlsContextState::native_handle() const noexcept {
     const std::lock_guard lock(mutex_);
     return current_.get();
+}
+
+// ---- the peer's secret ----
+
+SLUICE_INLINE void TlsRecordOfTroubles::forget_peer_secret() noexcept {
+    OPENSSL_cleanse(peer_secret.data(), peer_secret.size());
+    peer_secret = std::vector<std::byte>();
+}
+
+SLUICE_INLINE void ask_for_peer_secret(ssl_st& ssl) noexcept {
+    SSL_CTX* const context = SSL_get_SSL_CTX(&ssl);
+    auto* const tap = static_cast<SSL_CTX*>(SSL_CTX_get_ex_data(context, secret_tap_index()));
+    const auto key_log = SSL_CTX_get_keylog_callback(context);
+    // With another SSL_CTX come other rules for certificates: with none to be checked that does not
+    // matter. Set through native_handle(), a key log would lose a line, and read-ahead would take
+    // data in with the client's Finished.
+    if (tap == nullptr || SSL_get_verify_mode(&ssl) != SSL_VERIFY_NONE ||
+        SSL_get_read_ahead(&ssl) != 0 || (key_log != nullptr && key_log != TlsCallbacks::key_log)) {
+        return;
+    }
+    // The one that was chosen for this client, for "tls-server-end-point"; if it is lost for lack
+    // of memory, there is no such binding.
+    X509* const certificate = SSL_get_certificate(&ssl);
+    const X509Ptr kept(certificate != nullptr && X509_up_ref(certificate) == 1 ? certificate
+                                                                               : nullptr);
+    if (SSL_get_info_callback(&ssl) == nullptr) {
+        SSL_set_info_callback(&ssl, SSL_CTX_get_info_callback(context));
+    }
+    if (kept != nullptr && SSL_set_SSL_CTX(&ssl, tap) != nullptr) {
+        SSL_use_certificate(&ssl, kept.get());
+    }
+    ERR_clear_error();  // without the secret OpenSSL opens what arrives
 }
 
 // ---- one connection ----
@@ -300,7 +372,7 @@ SLUICE_INLINE SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endp
     if (!ssl || SSL_set_app_data(ssl.get(), &troubles) != 1) {
         throw_openssl("cannot make an SSL object");
     }
-    if (!state.settings().seal_with_openssl) {
+    if (!state.settings().leaves_records_to_openssl()) {
         // Or OpenSSL would not offer its keys, which the engine takes and declines.
         SSL_set_options(ssl.get(), SSL_OP_ENABLE_KTLS);
     }

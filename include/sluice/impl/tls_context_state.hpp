@@ -3,15 +3,17 @@
 //
 //   TlsContext -> TlsContextState -> SSL_CTX -> TlsGeneration   (replaced together by reload())
 //
-// A generation belongs to its SSL_CTX and so lives as long as the last connection of it. OpenSSL's
-// callbacks find it by way of SSL_get_SSL_CTX(), and what belongs to one connection by way of
-// SSL_get_app_data(): nothing of a connection is ever kept in what connections share.
+// A generation belongs to its SSL_CTX (and that one's secret tap) and so lives as long as the last
+// connection of it. OpenSSL's callbacks find it by way of SSL_get_SSL_CTX(), and what belongs to one
+// connection by way of SSL_get_app_data(): nothing of a connection is ever kept in what connections
+// share.
 #pragma once
 
 #include <sluice/impl/tls_settings.hpp>
 
 #include <sluice/detail/tls_session_cache.hpp>
 
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -37,6 +39,9 @@ struct TlsGeneration {
 
     const std::shared_ptr<const TlsSettings> settings;
     TlsSessionCache sessions;  // of clients
+    // Random: a session of one context, or of one before reload(), is nobody else's.
+    static constexpr int session_id_bytes = 16;
+    std::array<unsigned char, session_id_bytes> session_id_context{};
     std::string ocsp_response;
     std::unique_ptr<std::FILE, FileClose> key_log;
 };

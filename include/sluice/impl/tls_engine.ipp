@@ -16,20 +16,17 @@ namespace sluice::inline v0_1::detail {
 
 // ---- the BIO ----
 
-// RFC 8446, 5.1.
-inline constexpr std::uint8_t application_data = 23;
-
 /// What OpenSSL sees of an engine. One BIO serves both directions; its data is the engine.
 struct LentBio {
-    static constexpr std::size_t record_header_bytes = 5;  // RFC 8446, 5.1
-
     static TlsEngine& engine_of(BIO* bio) noexcept {
         return *static_cast<TlsEngine*>(BIO_get_data(bio));
     }
 
     static int read(BIO* bio, char* into, std::size_t size, std::size_t* count) noexcept {
         TlsEngine& engine = engine_of(bio);
-        Bytes& input = engine.input_;
+        Bytes& input = engine.handed_over_.empty() && engine.opener_ == nullptr
+                           ? engine.input_
+                           : engine.handed_over_;
         BIO_clear_retry_flags(bio);
         if (input.empty()) {
             // Never "end of file": how a stream ends is the transport's to judge.
@@ -40,7 +37,7 @@ struct LentBio {
         if (size >= engine.largest_read_) {
             // The whole buffer is free: this is where its records begin.
             engine.largest_read_ = size;
-            engine.opened_at_ = into + record_header_bytes;
+            engine.opened_at_ = into + record::header_bytes;
         }
         *count = std::min(size, input.size());
         copy_bytes(into, input.data(), *count);
@@ -51,7 +48,7 @@ struct LentBio {
     static int write(BIO* bio, const char* from, std::size_t size, std::size_t* count) noexcept {
         TlsEngine& engine = engine_of(bio);
         BIO_clear_retry_flags(bio);
-        engine.sealed_at_ = from + record_header_bytes;
+        engine.sealed_at_ = from + record::header_bytes;
         const Bytes bytes = std::as_bytes(std::span(from, size));
         // Always accepts: flow control is decided before plaintext is sealed, not in the middle of
         // a record.
@@ -113,65 +110,6 @@ SLUICE_INLINE TlsEngine::TlsEngine(const TlsContext& context, const TlsEndpoint&
     SSL_set_bio(ssl_.get(), bio, bio);
 }
 
-SLUICE_INLINE void TlsEngine::take_keys(const void* crypto_info) noexcept {
-    try {
-        sealer_ = RecordSealer::make(crypto_info);
-    } catch (const std::bad_alloc&) {
-        // Then OpenSSL seals.
-        sealer_.reset();
-    }
-}
-
-/// Passes on what OpenSSL has sealed, which knows nothing of the records that we have. False if it
-/// could not be kept.
-SLUICE_INLINE bool TlsEngine::renumber(Bytes sealed) noexcept {
-    try {
-        // Rare and small: tickets, alerts, key updates. OpenSSL's buffering BIO cuts them anywhere.
-        sealed_by_openssl_.insert(sealed_by_openssl_.end(), sealed.begin(), sealed.end());
-    } catch (const std::bad_alloc&) {
-        return false;
-    }
-    MutableBytes rest(sealed_by_openssl_);
-    while (sealer_ && RecordSealer::holds_record(rest)) {
-        const MutableBytes record = rest.first(RecordSealer::record_bytes(rest));
-        rest = rest.subspan(record.size());
-        const RecordSealer::Renumbered kind = sealer_->renumber(record);
-        if (kind == RecordSealer::Renumbered::failed || !output_.sealed(record)) {
-            return false;
-        }
-        if (kind == RecordSealer::Renumbered::key_update) {
-            // OpenSSL 3.0 tells nobody its new keys: it seals everything from here on.
-            sealer_.reset();
-        }
-    }
-    if (sealer_ && !keeps_buffers_) {
-        sealer_->rest();
-    }
-    const bool kept = sealer_ != nullptr || rest.empty() || output_.sealed(rest);
-    if (sealer_ == nullptr || rest.empty()) {
-        sealed_by_openssl_ = std::vector<std::byte>();
-    } else {
-        sealed_by_openssl_.assign(rest.begin(), rest.end());
-    }
-    return kept;
-}
-
-/// False if a record could not be sealed or kept.
-SLUICE_INLINE bool TlsEngine::seal_records(std::uint8_t type, Bytes data) noexcept {
-    // Aligned as the kernel likes what it copies (receive_area.hpp).
-    alignas(64) std::array<std::byte, limits::tls_record_bytes + RecordSealer::overhead_bytes>
-        record;
-    while (!data.empty()) {
-        const Bytes next = data.first(std::min(data.size(), limits::tls_record_bytes));
-        if (!sealer_->seal(type, next, record.data()) ||
-            !output_.sealed(Bytes(record).first(next.size() + RecordSealer::overhead_bytes))) {
-            return false;
-        }
-        data = data.subspan(next.size());
-    }
-    return true;
-}
-
 /// Runs one OpenSSL call and says what it means. The thread's error queue must be empty, or what
 /// another connection left there is taken for ours.
 template <class Operation>
@@ -210,18 +148,51 @@ SLUICE_INLINE void TlsEngine::fail(const char* phase) noexcept {
 SLUICE_INLINE TlsStatus TlsEngine::handshake() noexcept {
     ERR_clear_error();
     const TlsStatus status = perform("handshake", [](SSL* ssl) { return SSL_do_handshake(ssl); });
+    if (status == TlsStatus::want_input && sealer_ != nullptr && !secret_asked_for_) {
+        // All that a server waits for now is the client's Finished, and the secret of what follows.
+        secret_asked_for_ = true;
+        ask_for_peer_secret(*ssl_);
+    }
     if (status == TlsStatus::done) {
-        // From here on OpenSSL may take as much input at once as fits its buffer: several small
-        // records then cost it one buffer and one call of ours instead of two calls each.
-        SSL_set_read_ahead(ssl_.get(), 1);
         handshaken_ = true;
+        if (troubles_.peer_secret.empty()) {
+            read_ahead();
+        }
     }
     return status;
+}
+
+/// From here on OpenSSL may take as much input at once as fits its buffer: several small records then
+/// cost it one buffer and one call of ours instead of two calls each.
+SLUICE_INLINE void TlsEngine::read_ahead() noexcept {
+    SSL_set_read_ahead(ssl_.get(), 1);
 }
 
 SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) noexcept {
     count = 0;
     ERR_clear_error();
+    use_peer_secret();
+    if (opener_ == nullptr) {
+        return read_by_openssl(space, count);
+    }
+    if (failed_) {
+        return TlsStatus::failed;
+    }
+    TlsStatus status = TlsStatus::failed;
+    try {
+        status = open_records(space, count);
+    } catch (const std::bad_alloc&) {
+        output_lost_ = true;
+        fail("data");
+    }
+    if (opener_ && !keeps_buffers_) {
+        opener_->rest();
+    }
+    return status;
+}
+
+SLUICE_INLINE TlsStatus TlsEngine::read_by_openssl(MutableBytes space,
+                                                   std::size_t& count) noexcept {
     bool in_pieces = false;
     while (count < space.size()) {
         std::byte* const into = space.data() + count;
@@ -240,7 +211,7 @@ SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) 
         count += opened;
         // With nothing before and inside OpenSSL there is nothing to be had: asking would cost as
         // much as a small record.
-        if (input_.empty() && SSL_has_pending(ssl_.get()) == 0) {
+        if (input_.empty() && handed_over_.empty() && SSL_has_pending(ssl_.get()) == 0) {
             return TlsStatus::want_input;
         }
     }
@@ -250,7 +221,7 @@ SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) 
 SLUICE_INLINE TlsStatus TlsEngine::write(Bytes data, std::size_t& count) noexcept {
     count = 0;
     if (writes_directly()) {
-        const bool sealed = seal_records(application_data, data);
+        const bool sealed = seal_records(record::application_data, data);
         if (!keeps_buffers_) {
             sealer_->rest();
         }
@@ -319,10 +290,17 @@ SLUICE_INLINE bool TlsEngine::writes_directly() const noexcept {
            SSL_get_key_update_type(ssl_.get()) == SSL_KEY_UPDATE_NONE;
 }
 
+SLUICE_INLINE bool TlsEngine::reads_directly() const noexcept {
+    return opener_ != nullptr || !troubles_.peer_secret.empty();
+}
+
 SLUICE_INLINE void TlsEngine::keep_buffers(bool on) noexcept {
     keeps_buffers_ = on;
     if (sealer_ && !on) {
         sealer_->rest();
+    }
+    if (opener_ && !on) {
+        opener_->rest();
     }
     if (on) {
         SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);

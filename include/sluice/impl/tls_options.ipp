@@ -13,6 +13,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include <openssl/crypto.h>
+
 namespace sluice::inline v0_1 {
 
 namespace detail {
@@ -259,8 +261,17 @@ SLUICE_INLINE TlsOptions& TlsOptions::session_cache_size(std::size_t sessions) {
     return *this;
 }
 
-SLUICE_INLINE TlsOptions& TlsOptions::seal_with_openssl(bool on) {
-    settings_->seal_with_openssl = on;
+namespace detail {
+
+SLUICE_INLINE bool TlsSettings::leaves_records_to_openssl() const noexcept {
+    constexpr unsigned long newest_known = 0x301;  // 3.1
+    return openssl_record_layer || OpenSSL_version_num() >> 20 > newest_known;
+}
+
+}  // namespace detail
+
+SLUICE_INLINE TlsOptions& TlsOptions::openssl_record_layer(bool on) {
+    settings_->openssl_record_layer = on;
     return *this;
 }
 

@@ -78,7 +78,9 @@ struct TlsSettings {
 
     bool session_resumption = true;
     std::size_t session_cache_size = tls_limits::session_cache_size;
-    bool seal_with_openssl = false;
+    bool openssl_record_layer = false;
+    /// Also with an OpenSSL that has another record layer, with which ours has not been tried.
+    [[nodiscard]] bool leaves_records_to_openssl() const noexcept;
     std::string key_log_file;
 };
 

@@ -1,0 +1,169 @@
+// TlsEngine: our own record layer beside OpenSSL's. Data of TLS 1.3 is sealed and opened here; what
+// OpenSSL says, and what is for it to hear, passes through under other numbers.
+#pragma once
+
+#include <sluice/detail/tls_engine.hpp>
+#include <sluice/limits.hpp>
+
+#include <algorithm>
+#include <array>
+#include <new>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+namespace sluice::inline v0_1::detail {
+
+// ---- sealing ----
+
+SLUICE_INLINE void TlsEngine::take_keys(const void* crypto_info) noexcept {
+    sealer_ = RecordSealer::make(crypto_info);  // null: OpenSSL seals
+}
+
+/// Passes on what OpenSSL has sealed, which knows nothing of the records that we have. False if it
+/// could not be kept.
+SLUICE_INLINE bool TlsEngine::renumber(Bytes sealed) noexcept {
+    try {
+        // Rare and small: tickets, alerts, key updates. OpenSSL's buffering BIO cuts them anywhere.
+        sealed_by_openssl_.insert(sealed_by_openssl_.end(), sealed.begin(), sealed.end());
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    MutableBytes rest(sealed_by_openssl_);
+    while (sealer_ && record::is_whole(rest)) {
+        const MutableBytes next = rest.first(record::size(rest));
+        rest = rest.subspan(next.size());
+        const RecordSealer::Renumbered kind = sealer_->renumber(next);
+        if (kind == RecordSealer::Renumbered::failed || !output_.sealed(next)) {
+            return false;
+        }
+        if (kind == RecordSealer::Renumbered::key_update) {
+            // OpenSSL 3.0 tells nobody its new keys: it seals everything from here on.
+            sealer_.reset();
+        }
+    }
+    if (sealer_ && !keeps_buffers_) {
+        sealer_->rest();
+    }
+    const bool kept = sealer_ != nullptr || rest.empty() || output_.sealed(rest);
+    if (sealer_ == nullptr || rest.empty()) {
+        sealed_by_openssl_ = std::vector<std::byte>();
+    } else {
+        const auto unfinished = static_cast<std::ptrdiff_t>(rest.size());
+        sealed_by_openssl_.erase(sealed_by_openssl_.begin(), sealed_by_openssl_.end() - unfinished);
+    }
+    return kept;
+}
+
+/// False if a record could not be sealed or kept.
+SLUICE_INLINE bool TlsEngine::seal_records(std::uint8_t type, Bytes data) noexcept {
+    // Aligned as the kernel likes what it copies (receive_area.hpp).
+    alignas(64) std::array<std::byte, limits::tls_record_bytes + record::overhead_bytes> sealed;
+    while (!data.empty()) {
+        const Bytes next = data.first(std::min(data.size(), limits::tls_record_bytes));
+        if (!sealer_->seal(type, next, sealed.data()) ||
+            !output_.sealed(Bytes(sealed).first(next.size() + record::overhead_bytes))) {
+            return false;
+        }
+        data = data.subspan(next.size());
+    }
+    return true;
+}
+
+// ---- opening ----
+
+/// The keys are derived when there is something to open: a connection that is closed after its
+/// handshake does without.
+SLUICE_INLINE void TlsEngine::use_peer_secret() noexcept {
+    const Bytes secret = troubles_.peer_secret;
+    if (secret.empty() || !handshaken_ || input_.empty()) {
+        return;
+    }
+    opener_ =
+        RecordOpener::make(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl_.get())), secret);
+    troubles_.forget_peer_secret();
+    if (opener_ == nullptr) {
+        ERR_clear_error();
+        read_ahead();
+    }
+}
+
+/// A record that no key has sealed. OpenSSL refuses it as it would refuse a forged one, which itself
+/// is not to be handed over: it might be an old one, sent again, with the number OpenSSL expects.
+inline constexpr auto forged_record = [] {
+    std::array<std::byte, record::overhead_bytes> bytes{};
+    bytes[0] = std::byte{record::application_data};
+    bytes[1] = bytes[2] = std::byte{3};
+    bytes[4] = std::byte{bytes.size() - record::header_bytes};
+    return bytes;
+}();
+
+/// read() as long as the opener is there.
+SLUICE_INLINE TlsStatus TlsEngine::open_records(MutableBytes space, std::size_t& count) {
+    while (count < space.size()) {
+        const MutableBytes room = space.subspan(count);
+        if (opener_->has_left_over()) {
+            count += opener_->take_left_over(room);
+            continue;
+        }
+        Bytes sealed;
+        std::size_t opened = 0;
+        RecordOpener::Opened kind = RecordOpener::Opened::for_openssl;
+        if (!openssl_has_data_) {
+            const RecordOpener::Next next = opener_->next(input_, sealed);
+            if (next == RecordOpener::Next::more) {
+                return TlsStatus::want_input;
+            }
+            if (next == RecordOpener::Next::malformed) {
+                stop_opening();
+                return read_by_openssl(space, count);
+            }
+            kind = opener_->open(sealed, room, opened);
+            if (kind == RecordOpener::Opened::data) {
+                count += opened;
+                continue;
+            }
+            sealed = kind == RecordOpener::Opened::broken ? Bytes(forged_record)
+                                                          : opener_->for_openssl();
+        }
+        const TlsStatus status = hand_over(sealed, room, opened);
+        if (status == TlsStatus::peer_closed || status == TlsStatus::failed) {
+            stop_opening();
+            return status;
+        }
+        if (kind == RecordOpener::Opened::broken) {
+            fail("data");
+            return TlsStatus::failed;
+        }
+        count += opened;
+        if (kind == RecordOpener::Opened::last_for_openssl) {
+            // OpenSSL 3.0 tells nobody the new keys: it opens everything from here on.
+            stop_opening();
+            return read_by_openssl(space, count);
+        }
+    }
+    return TlsStatus::done;
+}
+
+/// Lets OpenSSL read a record, or what is left of one. What it finds to be data goes to `room`.
+SLUICE_INLINE TlsStatus TlsEngine::hand_over(Bytes sealed, MutableBytes room,
+                                             std::size_t& count) noexcept {
+    handed_over_ = sealed;
+    const TlsStatus status = perform(
+        "data", [&](SSL* ssl) { return SSL_read_ex(ssl, room.data(), room.size(), &count); });
+    // It takes a record as a whole, or all its later ones would be off by some bytes.
+    SLUICE_ASSERT(handed_over_.empty() || status == TlsStatus::failed ||
+                  status == TlsStatus::peer_closed);
+    handed_over_ = {};
+    openssl_has_data_ = status == TlsStatus::done && SSL_pending(ssl_.get()) != 0;
+    return status;
+}
+
+SLUICE_INLINE void TlsEngine::stop_opening() noexcept {
+    given_back_ = opener_->give_back();
+    handed_over_ = given_back_;
+    opener_.reset();
+    read_ahead();
+}
+
+}  // namespace sluice::inline v0_1::detail
