@@ -85,8 +85,11 @@ SLUICE_INLINE std::unique_ptr<RecordSealer> RecordSealer::make(const void*) noex
 #endif
 
 SLUICE_INLINE bool RecordSealer::seal(std::uint8_t type, Bytes data, std::byte* into) noexcept {
-    // RFC 8446, 5.3: the number must not wrap.
-    return cipher_.wake() && cipher_.seal(number_, type, data, into) && ++number_ != 0;
+    if (!cipher_.wake() || !cipher_.seal(number_, type, data, into)) {
+        return false;
+    }
+    ++number_;
+    return number_ != 0;  // RFC 8446, 5.3: it must not wrap
 }
 
 SLUICE_INLINE RecordSealer::Renumbered RecordSealer::renumber(MutableBytes sealed) noexcept {

@@ -77,11 +77,12 @@ struct TlsSettings {
     bool require_known_server_name = false;
 
     bool session_resumption = true;
-    std::size_t session_cache_size = tls_limits::session_cache_size;
     bool openssl_record_layer = false;
+    std::size_t session_cache_size = tls_limits::session_cache_size;
+    std::string key_log_file;
+
     /// Also with an OpenSSL that has another record layer, with which ours has not been tried.
     [[nodiscard]] bool leaves_records_to_openssl() const noexcept;
-    std::string key_log_file;
 };
 
 /// Throws std::invalid_argument, which begins with `method`, for a text that is no host name. A
