@@ -9,8 +9,6 @@
 
 namespace sluice::test {
 
-namespace {
-
 std::string from_hex(std::string_view text) {
     std::string bytes;
     for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
@@ -18,8 +16,6 @@ std::string from_hex(std::string_view text) {
     }
     return bytes;
 }
-
-}  // namespace
 
 void note_client_secret(const SSL* ssl, const char* line) {
     const std::string_view text(line);

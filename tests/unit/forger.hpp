@@ -18,6 +18,9 @@ inline constexpr std::uint8_t handshake = 22;
 inline constexpr std::uint8_t application_data = 23;
 }  // namespace content
 
+/// The bytes that hexadecimal digits stand for.
+std::string from_hex(std::string_view text);
+
 /// A key log callback: puts the client's application traffic secret into the std::string that is the
 /// SSL object's app data.
 void note_client_secret(const SSL* ssl, const char* line);

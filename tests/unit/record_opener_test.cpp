@@ -9,6 +9,7 @@
 #include <sluice/limits.hpp>
 
 #include "forger.hpp"
+#include "support/conformance.hpp"
 #include "support/peer_tls.hpp"
 #include "tls_pair.hpp"
 
@@ -134,14 +135,6 @@ private:
     }
 };
 
-std::string numbered(std::size_t size) {
-    std::string text(size, '\0');
-    for (std::size_t i = 0; i < size; ++i) {
-        text[i] = static_cast<char>(i * 31 + (i >> 8));
-    }
-    return text;
-}
-
 TEST(RecordOpener, data_of_every_size_arrives_in_whatever_pieces_and_rooms) {
     for (const std::size_t size : {1U, 2U, 15U, 16U, 17U, 64U, 1'000U, 16'383U, 16'384U}) {
         for (const std::size_t room : {std::size_t{1}, std::size_t{16}, size, size + 1, 5 * size}) {
@@ -152,7 +145,7 @@ TEST(RecordOpener, data_of_every_size_arrives_in_whatever_pieces_and_rooms) {
                 SCOPED_TRACE("size " + std::to_string(size) + ", room " + std::to_string(room) +
                              ", piece " + std::to_string(piece));
                 Both both;
-                const std::string data = numbered(size);
+                const std::string data = pattern(size);
                 both.tell(
                     [&](Forger& forger) {
                         std::string records;
@@ -350,9 +343,9 @@ TEST(RecordOpener, random_conversations_come_out_as_with_OpenSSL) {
                 if (kind == 0) {
                     records.emplace_back(alert, std::string{'\1', '\132'});
                 } else if (kind == 1) {
-                    records.emplace_back(static_cast<std::uint8_t>(below(256)), numbered(size));
+                    records.emplace_back(static_cast<std::uint8_t>(below(256)), pattern(size));
                 } else {
-                    records.emplace_back(application_data, numbered(size));
+                    records.emplace_back(application_data, pattern(size));
                 }
             }
             const bool flips = below(100) == 0;
@@ -384,7 +377,6 @@ TEST(RecordOpener, connections_that_ask_for_certificates_leave_opening_to_OpenSS
     const TlsContext strict = usual_server(TlsOptions()
                                                .certificate_authority_file(pki().root_file())
                                                .client_certificates(ClientCertificates::optional));
-    const std::unique_ptr<SSL_CTX, SslFree> context(SSL_CTX_new(TLS_client_method()));
     detail::TlsRecordOfTroubles troubles;
     const detail::SslPtr ssl =
         detail::make_ssl(strict, {.server_side = true, .host = {}, .port = 0}, troubles);

@@ -6,6 +6,8 @@
 #include <sluice/detail/tls_engine.hpp>
 #include <sluice/limits.hpp>
 
+#include "forger.hpp"
+#include "support/conformance.hpp"
 #include "support/peer_tls.hpp"
 #include "tls_pair.hpp"
 
@@ -114,14 +116,6 @@ public:
     PeerTls client;
 };
 
-std::string numbered(std::size_t size) {
-    std::string text(size, '\0');
-    for (std::size_t i = 0; i < size; ++i) {
-        text[i] = static_cast<char>(i * 31 + (i >> 8));
-    }
-    return text;
-}
-
 TEST(RecordSealer, OpenSSL_opens_records_of_every_size_and_cipher) {
     for (const char* suite :
          {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}) {
@@ -133,7 +127,7 @@ TEST(RecordSealer, OpenSSL_opens_records_of_every_size_and_cipher) {
         for (const std::size_t size :
              {1U, 2U, 15U, 16U, 17U, 63U, 64U, 16'383U, 16'384U, 16'385U, 32'768U, 100'000U}) {
             SCOPED_TRACE(size);
-            talk.exchange(numbered(size));
+            talk.exchange(pattern(size));
         }
     }
 }
@@ -149,7 +143,7 @@ TEST(RecordSealer, leaves_other_ciphers_and_versions_to_OpenSSL) {
         Conversation talk(is_old ? old.get() : ccm.get(), is_old ? usual_server() : server);
         talk.shake_hands();
         EXPECT_FALSE(talk.engine.writes_directly());
-        talk.exchange(numbered(40'000));
+        talk.exchange(pattern(40'000));
     }
 }
 
@@ -158,7 +152,7 @@ TEST(RecordSealer, leaves_everything_to_OpenSSL_when_asked_to) {
     Conversation talk(context.get(), usual_server(TlsOptions().openssl_record_layer(true)));
     talk.shake_hands();
     EXPECT_FALSE(talk.engine.writes_directly());
-    talk.exchange(numbered(40'000));
+    talk.exchange(pattern(40'000));
 }
 
 TEST(RecordSealer, what_OpenSSL_says_among_our_records_has_the_right_number) {
@@ -166,7 +160,7 @@ TEST(RecordSealer, what_OpenSSL_says_among_our_records_has_the_right_number) {
     {
         Conversation closing(context.get());
         closing.shake_hands();
-        closing.exchange(numbered(50'000));
+        closing.exchange(pattern(50'000));
         EXPECT_EQ(closing.engine.shutdown(), TlsStatus::want_input);
         closing.tell();
         EXPECT_TRUE(closing.client.saw_every_end());
@@ -176,7 +170,7 @@ TEST(RecordSealer, what_OpenSSL_says_among_our_records_has_the_right_number) {
     }
     Conversation failing(context.get());
     failing.shake_hands();
-    failing.exchange(numbered(50'000));
+    failing.exchange(pattern(50'000));
     ASSERT_TRUE(failing.client.write("flipped"));
     std::string record = failing.client.take_output();
     record.back() = static_cast<char>(record.back() ^ 1);
@@ -196,11 +190,11 @@ TEST(RecordSealer, a_change_of_keys_hands_sealing_back_to_OpenSSL) {
     const SslContext context = foreign_client();
     Conversation talk(context.get());
     talk.shake_hands();
-    talk.exchange(numbered(50'000));
+    talk.exchange(pattern(50'000));
     for (int i = 0; i < 3; ++i) {
         talk.change_keys();
         EXPECT_FALSE(talk.engine.writes_directly());
-        talk.exchange(numbered(50'000));
+        talk.exchange(pattern(50'000));
         EXPECT_FALSE(talk.engine.writes_directly());
     }
     EXPECT_EQ(talk.engine.shutdown(), TlsStatus::want_input);
@@ -213,7 +207,7 @@ TEST(RecordSealer, a_change_of_keys_before_any_data_is_no_different) {
     Conversation talk(context.get());
     talk.shake_hands();
     talk.change_keys();
-    talk.exchange(numbered(50'000));
+    talk.exchange(pattern(50'000));
 }
 
 TEST(RecordSealer, nothing_is_sealed_before_the_client_has_finished) {
@@ -234,14 +228,6 @@ template <std::size_t N>
 void copy(unsigned char (&into)[N], const std::string& bytes) {
     ASSERT_EQ(bytes.size(), N);
     std::memcpy(into, bytes.data(), N);
-}
-
-std::string from_hex(std::string_view text) {
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-        bytes += static_cast<char>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16));
-    }
-    return bytes;
 }
 
 /// RFC 8448, 3: the server's application traffic keys, with the ticket already sent.
