@@ -170,7 +170,6 @@ SLUICE_INLINE void TlsEngine::read_ahead() noexcept {
 
 SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) noexcept {
     count = 0;
-    ERR_clear_error();
     use_peer_secret();
     if (opener_ == nullptr) {
         return read_by_openssl(space, count);
@@ -193,6 +192,7 @@ SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) 
 
 SLUICE_INLINE TlsStatus TlsEngine::read_by_openssl(MutableBytes space,
                                                    std::size_t& count) noexcept {
+    ERR_clear_error();
     bool in_pieces = false;
     while (count < space.size()) {
         std::byte* const into = space.data() + count;

@@ -83,7 +83,6 @@ SLUICE_INLINE void TlsEngine::use_peer_secret() noexcept {
         RecordOpener::make(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl_.get())), secret);
     troubles_.forget_peer_secret();
     if (opener_ == nullptr) {
-        ERR_clear_error();
         read_ahead();
     }
 }
@@ -148,6 +147,7 @@ SLUICE_INLINE TlsStatus TlsEngine::open_records(MutableBytes space, std::size_t&
 /// Lets OpenSSL read a record, or what is left of one. What it finds to be data goes to `room`.
 SLUICE_INLINE TlsStatus TlsEngine::hand_over(Bytes sealed, MutableBytes room,
                                              std::size_t& count) noexcept {
+    ERR_clear_error();
     handed_over_ = sealed;
     const TlsStatus status = perform(
         "data", [&](SSL* ssl) { return SSL_read_ex(ssl, room.data(), room.size(), &count); });
