@@ -1,5 +1,6 @@
 // Layer 4: the event loop and its servers.
 #include <sluice/impl/event_loop.ipp>
+#include <sluice/impl/event_loop_file.ipp>
 #include <sluice/impl/event_loop_network.ipp>
 #include <sluice/impl/event_loop_signals.ipp>
 #include <sluice/impl/event_loop_tls.ipp>

@@ -2,7 +2,9 @@
 #include <sluice/impl/acceptor.ipp>
 #include <sluice/impl/connector.ipp>
 #include <sluice/impl/executor.ipp>
+#include <sluice/impl/file_send.ipp>
 #include <sluice/impl/socket_transport.ipp>
 #include <sluice/impl/socket_transport_write.ipp>
 #include <sluice/impl/stream_transport.ipp>
+#include <sluice/impl/stream_transport_file.ipp>
 #include <sluice/impl/stream_transport_write.ipp>

@@ -6,6 +6,7 @@
 
 #include <sluice/config.hpp>
 
+#include <cstdint>
 #include <string>
 #include <system_error>
 
@@ -30,6 +31,7 @@ enum class Error {
     tls_truncated,              // The stream ended without close_notify: somebody may have cut it.
     tls_handshake_timeout,      // The handshake did not end in time.
     tls_shutdown_timeout,       // The peer did not answer close_notify in time.
+    file_truncated,             // A file ended before all that sendfile() had promised of it.
 };
 
 /// The category named "sluice".
@@ -52,6 +54,21 @@ public:
 
 private:
     std::string address_;
+};
+
+/// What awaiting EventLoop::sendfile() throws when not all of the file was sent. `what()` says how
+/// much was, and why no more.
+class SLUICE_API SendfileError : public std::system_error {
+public:
+    /// `sent` bytes went before `code` ended it.
+    SendfileError(std::error_code code, std::uint64_t sent);
+    ~SendfileError() override;
+
+    /// How many bytes of the file went, in bytes.
+    [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
+
+private:
+    std::uint64_t sent_;
 };
 
 /// Thrown out of any callback, it ends run_forever() or run_until_complete(), which throw it on; no

@@ -297,6 +297,15 @@ public:
     Task<Ref<Transport>> start_tls(Ref<Transport> transport, TlsContext context,
                                    StartTlsOptions options = StartTlsOptions());
 
+    /// Sends a file with Transport::sendfile(), which says what the arguments mean and what is thrown
+    /// at once; the file is queued by this call, not when it is awaited. When awaited, gives the
+    /// bytes sent or throws SendfileError. Cancelling the task only stops the waiting: the file stays
+    /// queued, since half of it could not be taken back.
+    /// https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.sendfile
+    Task<std::uint64_t> sendfile(Ref<Transport> transport, int file, std::int64_t offset = 0,
+                                 std::optional<std::int64_t> count = {},
+                                 SendfileOptions options = {});
+
     /// Listens on `host` (empty: every interface, both families) and serves each connection with a
     /// P built from copies of `arguments`. Several addresses give several sockets; port 0 lets the
     /// system choose one for each.
@@ -458,6 +467,7 @@ auto EventLoop::run_in_executor(F function) -> Future<std::invoke_result_t<F&>> 
 
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/event_loop.ipp>
+#include <sluice/impl/event_loop_file.ipp>
 #include <sluice/impl/event_loop_network.ipp>
 #include <sluice/impl/event_loop_signals.ipp>
 #include <sluice/impl/event_loop_tls.ipp>

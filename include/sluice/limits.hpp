@@ -69,6 +69,15 @@ inline constexpr unsigned tls_handshake_turns = 16;
 inline constexpr std::chrono::seconds tls_handshake_time{60};
 inline constexpr std::chrono::seconds tls_shutdown_time{30};
 
+// Files: what one connection sends of them before the others get their turn, and what one system call
+// is asked for at most (sendfile(2): Linux never sends more).
+inline constexpr std::size_t file_turn_bytes = 2 * 1024 * 1024;
+inline constexpr std::size_t file_call_bytes = 0x7ffff000;
+// Files that the kernel cannot send by itself are read in chunks. In 16 KiB ones a large file costs
+// three times the CPU; past a few MiB a chunk leaves the caches before it is sent.
+inline constexpr std::size_t file_chunk_bytes = 256 * 1024;
+inline constexpr std::size_t file_chunk_max_bytes = 16 * 1024 * 1024;
+
 // Readiness events fetched by one system call.
 inline constexpr std::size_t poll_batch_events = 256;
 

@@ -9,14 +9,18 @@
 #include <sluice/buffer.hpp>
 #include <sluice/bytes.hpp>
 #include <sluice/counters.hpp>
+#include <sluice/limits.hpp>
 #include <sluice/protocol.hpp>
 #include <sluice/ref.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 namespace sluice::inline v0_1 {
 
@@ -37,6 +41,23 @@ enum class OverflowPolicy : std::uint8_t {
     abort_connection,
     refuse_write,  ///< The write throws std::system_error(Error::write_buffer_full) and queues nothing.
 };
+
+/// How a file is to be sent where the kernel cannot do it by itself.
+struct SendfileOptions {
+    /// May the library read the file and write it in pieces? Otherwise that is an error.
+    bool fallback = true;
+    /// The size of such a piece, in bytes: 1 to limits::file_chunk_max_bytes.
+    std::size_t fallback_chunk_size = limits::file_chunk_bytes;
+};
+
+/// How sending a file ended.
+struct SendfileResult {
+    std::error_code error;  ///< Empty: all of it was sent.
+    std::uint64_t sent;     ///< How much of it was, in bytes.
+};
+
+/// Is told once how it ended.
+using SendfileCallback = std::function<void(const SendfileResult&)>;
 
 /// A socket the library owns, seen from outside: enough to identify it and to tune options, not to
 /// close it or to steal its data.
@@ -114,6 +135,34 @@ public:
     void writelines(std::initializer_list<Bytes> pieces) {
         writelines(std::span<const Bytes>{pieces.begin(), pieces.size()});
     }
+
+    /// Sends `count` bytes of `file` from byte `offset` on, in order with everything written before
+    /// and after; several files may be queued. No count: to the end of the file as it is now, where
+    /// a larger count ends, too. Nothing left there, as in an empty file, is success with 0 bytes.
+    ///
+    /// `file` is borrowed for the call: a duplicate is kept until its last byte has left. Its own
+    /// position is neither used nor changed. What is unsent of the file counts in
+    /// get_write_buffer_size() and so for pause_writing, but not for set_write_buffer_cap(), since
+    /// it holds no memory. Inside a loop callback it leaves when the callback ends, with what was
+    /// gathered. A plain socket's file goes from the page cache to the socket inside the kernel: if
+    /// it is changed meanwhile, bytes that count as sent may arrive changed. Elsewhere the library
+    /// reads it, piece by piece, off the loop where that would block.
+    ///
+    /// `done` (empty: nobody is told) is called once, from the loop, never inside this call and never
+    /// after connection_lost: with an empty error after the kernel took the last byte, with TLS after
+    /// that byte was sealed and handed down; with the connection's error, or
+    /// std::errc::connection_aborted if it has none, when the connection ends first. A file that turns out shorter than it was
+    /// (Error::file_truncated), or that cannot be read, ends the connection with that error: its
+    /// length may have been promised. Once the loop is destroyed `done` is destroyed uncalled.
+    ///
+    /// Throws before anything is queued: std::invalid_argument for a count of 0 or less, a negative
+    /// offset or a wrong chunk size; std::system_error for a descriptor that is closed, cannot be
+    /// read or is no regular file, for lack of descriptors, and (operation_not_supported) where the
+    /// kernel cannot send files and the options forbid the fallback; std::logic_error once closing,
+    /// after write_eof() and where start_tls() has taken over. A transport of your own that does
+    /// not override it throws operation_not_supported.
+    virtual void sendfile(int file, std::int64_t offset, std::optional<std::int64_t> count,
+                          SendfileOptions options, SendfileCallback done);
 
     /// Sends what has been gathered, now. pause_writing or resume_writing that follow from it are
     /// called later, from the loop.
@@ -194,5 +243,11 @@ protected:
         other.extra_info(key, value);
     }
 };
+
+inline void Transport::sendfile(int, std::int64_t, std::optional<std::int64_t>, SendfileOptions,
+                                SendfileCallback) {
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
+                            "sendfile(): this kind of transport cannot send files");
+}
 
 }  // namespace sluice::inline v0_1

@@ -9,11 +9,20 @@ sluice_test(conformance
             TIMEOUT 120
 )
 
+# Files, wherever they are sent.
+sluice_test(sendfile SOURCES conformance/sendfile_test.cpp conformance/sendfile_ending_test.cpp TIMEOUT 120)
+
+sluice_test(sendfile_sim SOURCES conformance/sendfile_sim_test.cpp torture/stage.cpp torture/scene.cpp
+            support/tls_pki.cpp support/tls_certificates.cpp SIM)
+
 # These count and break system calls: the linker sends every call of the named functions, the library's included,
 # through tests/support/syscall_counter.cpp. INTERNAL, because a shared library's own calls cannot be wrapped.
 sluice_test(gathering SOURCES conformance/gathering_test.cpp conformance/faults_test.cpp INTERNAL)
-if(TARGET gathering_test)
-    foreach(call send sendmsg recv epoll_wait epoll_ctl shutdown)
-        target_link_options(gathering_test PRIVATE "LINKER:--wrap=${call}")
-    endforeach()
-endif()
+sluice_test(sendfile_faults SOURCES conformance/sendfile_faults_test.cpp INTERNAL)
+foreach(target gathering_test sendfile_faults_test)
+    if(TARGET ${target})
+        foreach(call send sendmsg recv epoll_wait epoll_ctl shutdown sendfile preadv2 pread)
+            target_link_options(${target} PRIVATE "LINKER:--wrap=${call}")
+        endforeach()
+    endif()
+endforeach()

@@ -15,6 +15,7 @@ constexpr std::array<const char*, op_count> op_names = {
     "write_lines",
     "write_buffers",
     "write_releasing",
+    "send_file",
     "flush",
     "pause_reading",
     "resume_reading",
@@ -53,10 +54,13 @@ std::string describe(const Action& action) {
         text.append("on connection ").append(std::to_string(action.target)).append(" ");
     }
     text += to_string(action.op);
-    if (action.op <= Op::write_releasing) {
+    if (action.op <= Op::send_file) {
         text.append(" ").append(number(action.size)).append(" bytes");
         if (action.op == Op::write_lines || action.op == Op::write_buffers) {
             text.append(" in ").append(number(action.pieces)).append(" pieces");
+        }
+        if (action.op == Op::send_file && action.pieces % 8 == 0) {
+            text += ", cut short";
         }
     } else if (action.op == Op::set_limits) {
         text.append(" high ").append(number(action.size));
@@ -69,7 +73,7 @@ std::string describe(const Action& action) {
 }
 
 std::string describe(const SimFaults& faults) {
-    const std::array<std::pair<const char*, unsigned>, 15> rates = {{
+    const std::array<std::pair<const char*, unsigned>, 18> rates = {{
         {"short_read", faults.short_read},
         {"short_write", faults.short_write},
         {"spurious_block", faults.spurious_block},
@@ -85,6 +89,9 @@ std::string describe(const SimFaults& faults) {
         {"delay", faults.delay},
         {"slow_connect", faults.slow_connect},
         {"resolver_failure", faults.resolver_failure},
+        {"cold_file", faults.cold_file},
+        {"unfit_file", faults.unfit_file},
+        {"file_error", faults.file_error},
     }};
     std::string text;
     for (const auto& [name, rate] : rates) {

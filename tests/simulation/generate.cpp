@@ -72,15 +72,18 @@ private:
         faults.slow_connect = often(400);
         faults.delay_most = std::chrono::microseconds(random_.between(1, 30'000));
         faults.resolver_failure = random_.chance(300) ? often(150) : 0;
+        faults.cold_file = often(400);
+        faults.unfit_file = often(400);
+        faults.file_error = random_.chance(500) ? often(12) : 0;
         faults.most = 1000;
     }
 
     void choose_weights() {
         constexpr std::array<unsigned, op_count> usual = {
-            30, 14, 8, 10, 8, 4,  // writing
-            5,  8,  8, 6,  2,     // flush, pause, resume, limits, cap
-            4,  4,  3, 5,         // eof, close, abort, set_protocol
-            3,  1,  1, 1,  1, 1,  // throw, stop, empty buffer, server
+            30, 14, 8, 10, 8, 4, 12,  // writing
+            5,  8,  8, 6,  2,         // flush, pause, resume, limits, cap
+            4,  4,  3, 5,             // eof, close, abort, set_protocol
+            3,  1,  1, 1,  1, 1,      // throw, stop, empty buffer, server
         };
         for (std::size_t op = 0; op < op_count; ++op) {
             const bool wanted = !random_.chance(350) && (left_out_ >> op & 1U) == 0;

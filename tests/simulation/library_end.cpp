@@ -8,6 +8,8 @@
 
 #include "simulation/library_end_scopes.hpp"
 
+#include <stdexcept>
+
 namespace sluice::test {
 
 LibraryEnd::LibraryEnd(World& world, std::size_t connection, std::size_t index, const EndPlan& plan)
@@ -201,6 +203,9 @@ void LibraryEnd::connection_lost(unsigned generation, std::error_code reason) {
     InCallback scope(*this, Event::lost, generation);
     check_reason(reason);
     reason_ = reason;
+    if (files_open_ != 0) {
+        fail("grammar: connection_lost before the end of a file was told");
+    }
     if (!transport_->is_closing() || transport_->is_reading() ||
         transport_->get_write_buffer_size() != 0) {
         fail("state: a transport does not look closed in connection_lost");
@@ -216,7 +221,8 @@ void LibraryEnd::connection_lost(unsigned generation, std::error_code reason) {
 
 void LibraryEnd::check_reason(std::error_code reason) const {
     const int fd = transport_->get_extra_info(extra::socket).fd();
-    const bool of_kernel = world_.kernel().gave_error(fd, reason);
+    const bool of_kernel =
+        world_.kernel().gave_error(fd, reason) || world_.kernel().gave_file_error(reason);
     const std::string shown = reason ? reason.message() : "no reason";
     if (fatal_ && reason != *fatal_ && !of_kernel) {
         fail("reason: " + shown + " although a callback threw " + fatal_->message());
@@ -236,7 +242,8 @@ void LibraryEnd::check_reason(std::error_code reason) const {
         return;
     }
     const bool ours = (reason == Error::write_buffer_full && cap_hit_) ||
-                      (reason == Error::empty_buffer && gave_no_room_);
+                      (reason == Error::empty_buffer && gave_no_room_) ||
+                      (reason == Error::file_truncated && file_cut_short_);
     if (abort_stands_) {
         fail("reason: " + shown + " after abort()");
     } else if (!ours && !of_kernel) {
@@ -279,7 +286,8 @@ void LibraryEnd::check_between_iterations() {
     }
     const std::size_t size = transport_->get_write_buffer_size();
     const int fd = transport_->get_extra_info(extra::socket).fd();
-    if (size != 0 && !world_.kernel().refused_bytes(fd)) {
+    // A file may be waited for.
+    if (size != 0 && files_open_ == 0 && !world_.kernel().refused_bytes(fd)) {
         fail("gather: " + std::to_string(size) + " bytes were not offered to the kernel");
     }
     const WriteBufferLimits limits = transport_->get_write_buffer_limits();
@@ -308,6 +316,12 @@ void LibraryEnd::check_harmless() {
     transport.close();
     transport.abort();
     transport.set_protocol(world_.make_protocol(this, false, generation_ + 1000));
+    try {
+        transport.sendfile(0, 0, {}, {}, {});
+        fail("misuse: sendfile() on a transport that survived its loop did not throw");
+    } catch (const std::logic_error&) {
+        // As it should.
+    }
     if (!transport.is_closing() || transport.is_reading() ||
         transport.get_write_buffer_size() != 0 || transport.get_protocol() != nullptr ||
         transport.get_extra_info(extra::socket).fd() != -1) {

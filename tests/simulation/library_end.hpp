@@ -77,6 +77,9 @@ private:
     void throw_in_read();
 
     void write(const Action& action);
+    void send_file(const Action& action);
+    void queue_file(const Action& action, std::uint64_t offset);
+    void file_ended(std::uint64_t size, const SendfileResult& result);
     void send(const Action& action, std::uint64_t offset);
     void send_lines(const Action& action, std::uint64_t offset);
     Buffer releasing_buffer(std::uint64_t offset, std::size_t size);
@@ -117,6 +120,8 @@ private:
     bool cap_refuses_ = false;
     bool cap_hit_ = false;
     bool may_be_refused_ = false;  // the write that is running
+    unsigned files_open_ = 0;      // queued, and nothing heard of them yet
+    bool file_cut_short_ = false;
     std::error_code reason_;
     std::optional<std::error_code> fatal_;  // what a read callback of ours threw
     std::uint64_t accepted_ = 0;

@@ -43,7 +43,9 @@ void LibraryEnd::perform(const Action& action) {
         world_.kernel().trace("  " + name() + ": " + to_string(action.op) + " " +
                               std::to_string(action.size));
     }
-    if (action.op <= Op::write_releasing) {
+    if (action.op == Op::send_file) {
+        send_file(action);
+    } else if (action.op < Op::send_file) {
         write(action);
     } else {
         perform_other(action);

@@ -24,6 +24,7 @@ enum class Op : std::uint8_t {
     write_lines,      // spans
     write_buffers,    // owned buffers
     write_releasing,  // an owned buffer whose release writes again
+    send_file,        // by sendfile()
     flush,
     pause_reading,
     resume_reading,
@@ -40,7 +41,7 @@ enum class Op : std::uint8_t {
     server_close_clients,
     server_abort_clients,
 };
-inline constexpr std::size_t op_count = 21;
+inline constexpr std::size_t op_count = 22;
 
 /// What triggers an action. The first ones are callbacks of the end.
 enum class Event : std::uint8_t {
@@ -62,7 +63,8 @@ struct Action {
     unsigned nth = 1;  // of the event; timer and outside: milliseconds after the start
     Op op = Op::write;
     std::size_t size = 0;  // bytes; set_limits: high; set_cap: bytes
-    unsigned pieces = 1;   // of writelines; set_limits: low is high / pieces
+    unsigned pieces = 1;   // of writelines; set_limits: low is high / pieces; send_file: a multiple
+                           // of eight cuts the file short once it is queued
     How how = How::now;
     int target = -1;  // the connection whose end on the same side is acted on; -1: the own one
 };

@@ -35,7 +35,8 @@ void RawEnd::perform(const Action& action) {
         case Op::write_static:
         case Op::write_lines:
         case Op::write_buffers:
-        case Op::write_releasing: {
+        case Op::write_releasing:
+        case Op::send_file: {
             const std::vector<std::byte> bytes = outgoing_.make(sent_, action.size);
             sent_ += peer_.send(bytes);
             break;

@@ -80,7 +80,8 @@ TEST(SimulationItself, EveryOperationAndFaultOccursWithinAHundredSeeds) {
     for (const char* fault :
          {"short_read", "short_write", "spurious_block", "interrupt", "stream_error",
           "accept_shortage", "accept_aborted", "open_shortage", "epoll_shortage", "reorder",
-          "partial_batch", "late_wake", "delay", "slow_connect", "resolver_failure"}) {
+          "partial_batch", "late_wake", "delay", "slow_connect", "resolver_failure", "cold_file",
+          "unfit_file", "file_error"}) {
         EXPECT_NE(all.find(std::string(fault) + " "), std::string::npos) << fault;
     }
 }

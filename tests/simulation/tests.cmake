@@ -3,13 +3,13 @@
 sluice_test(simulation
             SOURCES simulation/main.cpp simulation/seeds_test.cpp simulation/describe.cpp
                     simulation/generate.cpp simulation/library_end.cpp
-                    simulation/library_end_actions.cpp simulation/protocols.cpp
+                    simulation/library_end_actions.cpp simulation/library_end_file.cpp simulation/protocols.cpp
                     simulation/raw_end.cpp simulation/runner.cpp simulation/shrink.cpp
                     simulation/world.cpp simulation/world_end.cpp
             SIM TIMEOUT 300
 )
 
-set(scenarios torture/explore.cpp torture/scenarios.cpp torture/scenarios_connect.cpp
+set(scenarios torture/explore.cpp torture/scenarios.cpp torture/scenarios_connect.cpp torture/scenarios_file.cpp
               torture/scenarios_loop.cpp torture/scenarios_serve.cpp torture/scenarios_tls.cpp torture/scene.cpp
               torture/stage.cpp support/tls_pki.cpp support/tls_certificates.cpp
 )

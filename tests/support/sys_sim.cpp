@@ -45,6 +45,10 @@ constexpr std::array<const char*, sim_call_count> call_names = {
     "set_signal_handler",
     "resolve",
     "name_of",
+    "file_status",
+    "duplicate",
+    "sendfile",
+    "read_file",
 };
 
 [[noreturn]] void give_up(const char* why) {
@@ -317,8 +321,8 @@ std::size_t SimKernel::open_descriptors() const noexcept {
 }
 
 std::string SimKernel::describe_descriptors() const {
-    constexpr std::array<const char*, 6> kinds = {"socket", "listener", "connecting socket",
-                                                  "stream", "wake",     "epoll"};
+    constexpr std::array<const char*, 7> kinds = {
+        "socket", "listener", "connecting socket", "stream", "wake", "epoll", "file"};
     std::string text;
     for (std::size_t index = 0; index < machine_->descriptors.size(); ++index) {
         if (const auto& socket = machine_->descriptors[index]) {
@@ -347,6 +351,11 @@ bool SimKernel::gave_error(int fd, const std::error_code& error) const noexcept 
     }
     return socket->errors_given.contains(error.value()) ||
            (socket->endpoint != nullptr && socket->endpoint->errors_given.contains(error.value()));
+}
+
+bool SimKernel::gave_file_error(const std::error_code& error) const noexcept {
+    return error.category() == std::system_category() &&
+           machine_->file_errors_given.contains(error.value());
 }
 
 const std::vector<std::string>& SimKernel::violations() const noexcept {

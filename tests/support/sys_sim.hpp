@@ -1,8 +1,8 @@
 // SimKernel: the controls of the simulated system that tests link in place of src/sys.cpp.
 //
 // One kernel is current at a time: constructing it makes every function of detail/sys.hpp work,
-// destroying it ends the world. It has sockets over loopback, epoll, a wake-up descriptor, names
-// and a clock that moves only when everybody waits. All of it is decided by the seed. It must not
+// destroying it ends the world. It has sockets over loopback, epoll, a wake-up descriptor, files,
+// names and a clock that moves only when everybody waits. All of it is decided by the seed. It must not
 // know the library above the seam.
 #pragma once
 
@@ -48,8 +48,12 @@ enum class SimCall : std::uint8_t {
     set_signal_handler,
     resolve,
     name_of,
+    file_status,
+    duplicate,
+    sendfile,
+    read_file,
 };
-inline constexpr std::size_t sim_call_count = 24;
+inline constexpr std::size_t sim_call_count = 28;
 const char* to_string(SimCall call) noexcept;
 
 /// How often the kernel misbehaves, in thousandths of the calls concerned. Everything here is
@@ -71,6 +75,9 @@ struct SimFaults {
     unsigned slow_connect = 0;      // connect is in progress for a while
     Duration delay_most{};          // of `delay`, `late_wake` and `slow_connect`
     unsigned resolver_failure = 0;  // EAI_AGAIN
+    unsigned cold_file = 0;         // what is to be read of a file is not in memory
+    unsigned unfit_file = 0;        // sendfile is not for this file
+    unsigned file_error = 0;        // EIO
     std::uint64_t most = ~std::uint64_t{0};  // after so many faults the kernel behaves
 };
 
@@ -161,6 +168,14 @@ public:
     /// Accepts what the library connects to `address`.
     void listen_peer(const SocketAddress& address, std::function<void(SimPeer)> on_accepted);
 
+    // ---- files ----
+
+    /// A file of this size, of which `fill` gives the bytes from an offset on, opened for reading.
+    /// The descriptor is the caller's.
+    int open_file(std::uint64_t size, std::function<void(std::uint64_t, MutableBytes)> fill);
+    /// It becomes shorter or longer.
+    void resize_file(int fd, std::uint64_t size);
+
     // ---- what to look at ----
 
     [[nodiscard]] std::size_t open_descriptors() const noexcept;
@@ -171,6 +186,8 @@ public:
     [[nodiscard]] bool refused_bytes(int fd) const noexcept;
     /// `error` was given to the caller by a call on `fd` or on behalf of it.
     [[nodiscard]] bool gave_error(int fd, const std::error_code& error) const noexcept;
+    /// A file could not be read for this reason.
+    [[nodiscard]] bool gave_file_error(const std::error_code& error) const noexcept;
     /// Calls no correct program makes: on closed descriptors, closing what is still watched, ...
     [[nodiscard]] const std::vector<std::string>& violations() const noexcept;
     [[nodiscard]] std::uint64_t calls() const noexcept;

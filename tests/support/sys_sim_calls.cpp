@@ -5,6 +5,7 @@
 #include <sluice/callback.hpp>
 #include <sluice/detail/sys.hpp>
 
+#include "support/sys_sim_call.hpp"
 #include "support/sys_sim_machine.hpp"
 
 #include <algorithm>
@@ -14,43 +15,22 @@
 
 namespace sluice::inline v0_1::detail::sys {
 
+using test::disturb;
 using test::InSimKernel;
+using test::movable;
 using test::SimCall;
 using test::SimEndpoint;
 using test::SimMachine;
 using test::SimPending;
 using test::SimRandom;
 using test::SimSocket;
+using Call = test::SimDescriptorCall;
 
 namespace {
 
 std::error_code system_error_of(int code) noexcept {
     return {code, std::system_category()};
 }
-
-/// What most calls on a descriptor begin with. `error` is set when the call fails at once.
-struct Call {
-    Call(SimCall which, int fd) : machine(SimMachine::current()), error(machine.enter(which)) {
-        socket = machine.find(fd, to_string(which));
-        if (socket == nullptr) {
-            error = EBADF;
-            return;
-        }
-        machine.settle_connect(*socket);
-        if (error != 0) {
-            socket->errors_given.insert(error);
-        }
-    }
-    bool fault(unsigned per_mille) { return machine.fault(socket->random, per_mille); }
-    int fail(int code) {
-        socket->errors_given.insert(code);
-        return code;
-    }
-
-    SimMachine& machine;
-    SimSocket* socket = nullptr;
-    int error;
-};
 
 }  // namespace
 
@@ -300,39 +280,6 @@ SocketAddress peer_address(int fd) noexcept {
 
 namespace {
 
-/// A fault of recv or send: would-block, or the end of the connection, at once or in a while.
-std::optional<IoResult> disturb(Call& call, std::span<const int> errors) {
-    SimMachine& machine = call.machine;
-    const test::SimFaults& faults = machine.kernel.faults;
-    SimEndpoint& endpoint = *call.socket->endpoint;
-    if (machine.fault(endpoint.random, faults.spurious_block)) {
-        return IoResult::would_block();
-    }
-    if (endpoint.is_reset || !machine.fault(endpoint.random, faults.stream_error)) {
-        return {};
-    }
-    const int error = machine.one_of(endpoint.random, errors);
-    if (endpoint.random.chance(500)) {
-        endpoint.break_connection(error, machine.some_delay(endpoint.random));
-        return {};
-    }
-    endpoint.break_connection(error, {});
-    endpoint.settle();
-    endpoint.error = 0;
-    return IoResult::failure(call.fail(error));
-}
-
-/// The state in which bytes can move; an errno otherwise, EAGAIN for "not yet".
-int movable(const Call& call) {
-    if (call.error != 0) {
-        return call.error;
-    }
-    if (call.socket->kind == SimSocket::Kind::connecting) {
-        return EAGAIN;
-    }
-    return call.socket->kind == SimSocket::Kind::stream ? 0 : ENOTCONN;
-}
-
 IoResult move_out(SimCall which, int fd, std::span<const Bytes> pieces) {
     const InSimKernel inside;
     Call call(which, fd);
@@ -401,7 +348,7 @@ IoResult send(int fd, Bytes from) noexcept {
     return move_out(SimCall::send, fd, {&from, 1});
 }
 
-IoResult send_gathered(int fd, std::span<const Bytes> pieces) noexcept {
+IoResult send_gathered(int fd, std::span<const Bytes> pieces, bool) noexcept {
     return move_out(SimCall::send_gathered, fd, pieces);
 }
 

@@ -85,8 +85,14 @@ struct SimRegistration {
     void* user;
 };
 
+struct SimFile {
+    std::uint64_t size = 0;
+    std::function<void(std::uint64_t, MutableBytes)> fill;
+};
+
+/// What a descriptor stands for.
 struct SimSocket {
-    enum class Kind : std::uint8_t { fresh, listening, connecting, stream, wake, epoll };
+    enum class Kind : std::uint8_t { fresh, listening, connecting, stream, wake, epoll, file };
 
     Kind kind = Kind::fresh;
     Family family = Family::unspecified;
@@ -106,6 +112,7 @@ struct SimSocket {
     std::map<int, SimRegistration> watched;  // epoll
     int watched_by = -1;
     std::set<int> errors_given;
+    std::shared_ptr<SimFile> file;
 };
 
 struct SimMachine {
@@ -162,6 +169,7 @@ struct SimMachine {
 
     // ---- observed ----
     std::vector<std::string> violations;
+    std::set<int> file_errors_given;
     std::array<std::uint64_t, sim_call_count> calls{};
     std::uint64_t all_calls = 0;
     std::uint64_t call_limit = 50'000'000;

@@ -441,6 +441,7 @@ std::uint32_t SimMachine::poll(SimSocket& socket) {
             return socket.counter > 0 ? EPOLLIN | EPOLLOUT : std::uint32_t{EPOLLOUT};
         case SimSocket::Kind::connecting:
         case SimSocket::Kind::epoll:
+        case SimSocket::Kind::file:
             break;
     }
     return 0;

@@ -9,7 +9,10 @@
 #include <vector>
 
 #include <sys/epoll.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 extern "C" {
 // Names that end where the linker's convention wants them, not where our style does.
@@ -20,6 +23,9 @@ ssize_t __real_recv(int fd, void* into, size_t size, int flags);
 int __real_epoll_wait(int epoll_fd, epoll_event* events, int room, int timeout_ms);
 int __real_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event);
 int __real_shutdown(int fd, int how);
+ssize_t __real_sendfile(int fd, int file, off_t* offset, size_t count);
+ssize_t __real_preadv2(int fd, const iovec* pieces, int count, off_t offset, int flags);
+ssize_t __real_pread(int fd, void* into, size_t size, off_t offset);
 
 ssize_t __wrap_send(int fd, const void* bytes, size_t size, int flags);
 ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags);
@@ -27,6 +33,9 @@ ssize_t __wrap_recv(int fd, void* into, size_t size, int flags);
 int __wrap_epoll_wait(int epoll_fd, epoll_event* events, int room, int timeout_ms);
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event);
 int __wrap_shutdown(int fd, int how);
+ssize_t __wrap_sendfile(int fd, int file, off_t* offset, size_t count);
+ssize_t __wrap_preadv2(int fd, const iovec* pieces, int count, off_t offset, int flags);
+ssize_t __wrap_pread(int fd, void* into, size_t size, off_t offset);
 // NOLINTEND(bugprone-reserved-identifier)
 }
 
@@ -111,7 +120,22 @@ std::vector<SystemCall> SyscallCounter::sent(int fd) const {
 }
 
 void SyscallCounter::fail_next(std::string_view name, int fd, int error) {
-    failures_.push_back({name, fd, error});
+    failures_.push_back({name, fd, error, false});
+}
+
+void SyscallCounter::fail_all(std::string_view name, int error) {
+    std::erase_if(failures_, [name](const Failure& each) { return each.name == name; });
+    if (error != 0) {
+        failures_.push_back({name, any_descriptor, error, true});
+    }
+}
+
+std::size_t SyscallCounter::bytes(std::string_view name) const {
+    std::size_t sum = 0;
+    for (const SystemCall& call : calls_) {
+        sum += call.name == name && call.result > 0 ? static_cast<std::size_t>(call.result) : 0;
+    }
+    return sum;
 }
 
 void SyscallCounter::shorten_next_send(int fd, std::size_t bytes) {
@@ -119,14 +143,17 @@ void SyscallCounter::shorten_next_send(int fd, std::size_t bytes) {
 }
 
 int SyscallCounter::take_failure(std::string_view name, int fd) {
-    const auto found = std::find_if(
-        failures_.begin(), failures_.end(),
-        [name, fd](const Failure& failure) { return failure.name == name && failure.fd == fd; });
+    const auto found =
+        std::find_if(failures_.begin(), failures_.end(), [name, fd](const Failure& failure) {
+            return failure.name == name && (failure.fd == fd || failure.fd == any_descriptor);
+        });
     if (found == failures_.end()) {
         return 0;
     }
     const int error = found->error;
-    failures_.erase(found);
+    if (!found->for_ever) {
+        failures_.erase(found);
+    }
     return error;
 }
 
@@ -148,7 +175,7 @@ using sluice::test::counted;
 using sluice::test::SyscallCounter;
 
 ssize_t __wrap_send(int fd, const void* bytes, size_t size, int flags) {
-    return counted({"send", fd, size, 1, 0}, [&] {
+    return counted({"send", fd, size, 1, 0, flags}, [&] {
         SyscallCounter* counter = SyscallCounter::current();
         const size_t allowed = counter != nullptr ? counter->take_allowance(fd, size) : size;
         return __real_send(fd, bytes, allowed, flags);
@@ -157,7 +184,7 @@ ssize_t __wrap_send(int fd, const void* bytes, size_t size, int flags) {
 
 ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
     const std::size_t wanted = sluice::test::bytes_of(*message);
-    return counted({"sendmsg", fd, wanted, message->msg_iovlen, 0}, [&] {
+    return counted({"sendmsg", fd, wanted, message->msg_iovlen, 0, flags}, [&] {
         SyscallCounter* counter = SyscallCounter::current();
         const size_t allowed = counter != nullptr ? counter->take_allowance(fd, wanted) : wanted;
         std::vector<iovec> pieces = sluice::test::shortened(*message, allowed);
@@ -183,4 +210,29 @@ int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) {
 
 int __wrap_shutdown(int fd, int how) {
     return counted({"shutdown", fd, 0, 0, 0}, [&] { return __real_shutdown(fd, how); });
+}
+
+ssize_t __wrap_sendfile(int fd, int file, off_t* offset, size_t count) {
+    return counted({"sendfile", fd, count, 1, 0}, [&] {
+        SyscallCounter* counter = SyscallCounter::current();
+        const size_t allowed = counter != nullptr ? counter->take_allowance(fd, count) : count;
+        return __real_sendfile(fd, file, offset, allowed);
+    });
+}
+
+// What the library reads of files has one piece.
+ssize_t __wrap_preadv2(int fd, const iovec* pieces, int count, off_t offset, int flags) {
+    return counted({"preadv2", fd, pieces->iov_len, 1, 0}, [&] {
+        SyscallCounter* counter = SyscallCounter::current();
+        iovec piece = *pieces;
+        if (counter != nullptr) {
+            piece.iov_len =
+                counter->take_allowance(SyscallCounter::any_descriptor, pieces->iov_len);
+        }
+        return __real_preadv2(fd, &piece, count, offset, flags);
+    });
+}
+
+ssize_t __wrap_pread(int fd, void* into, size_t size, off_t offset) {
+    return counted({"pread", fd, size, 1, 0}, [&] { return __real_pread(fd, into, size, offset); });
 }

@@ -22,6 +22,7 @@ struct SystemCall {
     std::size_t wanted_bytes;
     std::size_t segments;
     ssize_t result;  ///< What it returned; -errno when it failed.
+    int flags = 0;   ///< Of send and sendmsg.
 };
 
 class SyscallCounter {
@@ -38,6 +39,8 @@ public:
     [[nodiscard]] std::size_t count(std::string_view name, int fd) const;
     /// Calls of this name, on any descriptor.
     [[nodiscard]] std::size_t count(std::string_view name) const;
+    /// What the calls of this name returned, failures left out, added up: the bytes they moved.
+    [[nodiscard]] std::size_t bytes(std::string_view name) const;
     /// send and sendmsg on this descriptor.
     [[nodiscard]] std::size_t sends(int fd) const;
     /// The send and sendmsg calls on this descriptor.
@@ -45,8 +48,16 @@ public:
 
     /// The next call of `name` on `fd` fails with this errno and does nothing.
     void fail_next(std::string_view name, int fd, int error);
-    /// The next send or sendmsg on `fd` is given only its first `bytes` bytes to send.
+    /// The same on any descriptor, as for those that the library makes for itself.
+    void fail_next(std::string_view name, int error) { fail_next(name, any_descriptor, error); }
+    /// Every call of `name` on any descriptor fails so; 0: none any more.
+    void fail_all(std::string_view name, int error);
+    /// The next send, sendmsg or sendfile on `fd` is given only its first `bytes` bytes to send.
     void shorten_next_send(int fd, std::size_t bytes);
+    /// The next preadv2 gives at most this many bytes.
+    void shorten_next_read(std::size_t bytes) { shorten_next_send(any_descriptor, bytes); }
+
+    static constexpr int any_descriptor = -1;
 
     // ---- for the wrappers ----
     static SyscallCounter* current() noexcept;
@@ -61,6 +72,7 @@ private:
         std::string_view name;
         int fd;
         int error;
+        bool for_ever;
     };
     struct Allowance {
         int fd;

@@ -28,6 +28,7 @@ std::span<const Scenario> connecting_scenarios();
 std::span<const Scenario> serving_scenarios();
 std::span<const Scenario> loop_scenarios();
 std::span<const Scenario> tls_scenarios();
+std::span<const Scenario> file_scenarios();
 
 /// For GoogleTest's messages.
 void PrintTo(const Scenario& scenario, std::ostream* out);

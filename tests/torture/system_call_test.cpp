@@ -50,6 +50,11 @@ const std::map<SimCall, std::vector<int>>& errors_of_calls() {
         {SimCall::set_signal_handler, {EINVAL}},
         {SimCall::resolve, {ENOMEM, EMFILE}},
         {SimCall::name_of, {ENOMEM}},
+        {SimCall::file_status, {EBADF, EIO, EOVERFLOW}},
+        {SimCall::duplicate, {EMFILE, EPERM}},
+        {SimCall::sendfile,
+         {ECONNRESET, EPIPE, EINVAL, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ENOBUFS, ETIMEDOUT}},
+        {SimCall::read_file, {EIO, EINVAL, ENOMEM, EISDIR}},
     };
     return errors;
 }

@@ -1,5 +1,6 @@
 # Components of the library, each against its own header.
 sluice_test(write_queue SOURCES unit/write_queue_test.cpp INTERNAL)
+sluice_test(sys_file SOURCES unit/sys_file_test.cpp INTERNAL)
 sluice_test(timer_heap SOURCES unit/timer_heap_test.cpp INTERNAL)
 sluice_test(values SOURCES unit/error_test.cpp unit/address_test.cpp unit/buffer_test.cpp unit/callback_test.cpp
             unit/options_test.cpp unit/watermarks_test.cpp unit/intrusive_list_test.cpp

@@ -13,8 +13,32 @@ namespace {
 using sluice::as_bytes;
 using sluice::Buffer;
 using sluice::Bytes;
+using sluice::detail::FileSegment;
 using sluice::detail::GatherPool;
 using sluice::detail::WriteQueue;
+using sluice::detail::WriteSegment;
+
+/// What the queue knows of a file.
+class File final : public FileSegment {
+public:
+    explicit File(std::size_t size) : FileSegment(size) {}
+    unsigned left = 0;
+    std::error_code reason;
+    std::size_t dropped = 0;
+
+private:
+    void left_queue(std::error_code why, std::size_t dropped_bytes) noexcept override {
+        ++left;
+        reason = why;
+        dropped = dropped_bytes;
+    }
+};
+
+WriteSegment& piece_of(std::string_view bytes) {
+    WriteSegment* const piece = WriteSegment::with_capacity(bytes.size());
+    piece->append(as_bytes(bytes));
+    return *piece;
+}
 
 class WriteQueueTest : public testing::Test {
 protected:
@@ -207,6 +231,146 @@ TEST_F(WriteQueueTest, random_appends_and_consumptions_behave_like_a_string) {
             ASSERT_EQ(contents(), model);
         }
     }
+}
+
+// ---- files ----
+
+TEST_F(WriteQueueTest, pieces_end_where_the_first_file_begins) {
+    File file(1000);
+    queue_.append_copy(as_bytes("before"));
+    queue_.append_file(file);
+    queue_.append_copy(as_bytes("behind"));
+    EXPECT_EQ(contents(), "before");
+    EXPECT_EQ(queue_.size(), 1012U);
+    EXPECT_EQ(queue_.file_bytes(), 1000U);
+    EXPECT_TRUE(queue_.has_file());
+    EXPECT_FALSE(queue_.front_is_file());
+    queue_.consume(6, pool_);
+    EXPECT_TRUE(queue_.front_is_file());
+    EXPECT_EQ(piece_count(), 0U);
+    EXPECT_EQ(file.left, 0U) << "the bytes before it are not the file";
+    queue_.clear(pool_);
+    EXPECT_EQ(file.left, 1U);
+}
+
+TEST_F(WriteQueueTest, a_file_leaves_with_its_last_byte_and_what_is_behind_it_is_next) {
+    File first(10);
+    File second(20);
+    queue_.append_file(first);
+    queue_.append_copy(as_bytes("between"));
+    queue_.append_file(second);
+    queue_.append_gathered(as_bytes("behind"), pool_);
+    queue_.consume_file(9);
+    EXPECT_EQ(first.rest(), 1U);
+    EXPECT_EQ(first.left, 0U);
+    queue_.consume_file(1);
+    EXPECT_EQ(first.left, 1U);
+    EXPECT_EQ(first.reason, std::error_code());
+    EXPECT_EQ(contents(), "between");
+    EXPECT_EQ(&queue_.first_file(), &second);
+    queue_.consume(7, pool_);
+    queue_.consume_file(20);
+    EXPECT_EQ(second.left, 1U);
+    EXPECT_FALSE(queue_.has_file());
+    EXPECT_EQ(contents(), "behind");
+    EXPECT_EQ(queue_.size(), 6U);
+    EXPECT_EQ(queue_.file_bytes(), 0U);
+}
+
+TEST_F(WriteQueueTest, the_last_file_may_be_the_last_segment) {
+    File file(10);
+    queue_.append_file(file);
+    queue_.consume_file(10);
+    EXPECT_TRUE(queue_.empty());
+    queue_.append_copy(as_bytes("on"));
+    EXPECT_EQ(contents(), "on");
+}
+
+TEST_F(WriteQueueTest, what_is_read_of_a_file_goes_before_its_rest) {
+    File file(10);
+    queue_.append_file(file);
+    queue_.append_copy(as_bytes("behind"));
+    queue_.put_before_file(piece_of("0123"));
+    EXPECT_EQ(queue_.size(), 16U);
+    EXPECT_EQ(queue_.file_bytes(), 6U);
+    EXPECT_EQ(contents(), "0123");
+    queue_.consume(4, pool_);
+    EXPECT_TRUE(queue_.front_is_file());
+    queue_.put_before_file(piece_of("456789"));
+    EXPECT_EQ(file.rest(), 0U);
+    EXPECT_TRUE(queue_.has_file()) << "its place stays until its last piece has left";
+    EXPECT_EQ(contents(), "456789");
+    queue_.consume(5, pool_);
+    EXPECT_EQ(file.left, 0U);
+    queue_.consume(1, pool_);
+    EXPECT_EQ(file.left, 1U);
+    EXPECT_EQ(contents(), "behind");
+}
+
+TEST_F(WriteQueueTest, clearing_tells_every_file_why_and_what_was_dropped_before_it) {
+    const std::error_code reason = std::make_error_code(std::errc::io_error);
+    File first(10);
+    File second(20);
+    queue_.append_file(first);
+    queue_.append_copy(as_bytes("between"));
+    queue_.append_file(second);
+    queue_.put_before_file(piece_of("012"));
+    queue_.clear(pool_, reason);
+    EXPECT_EQ(first.left, 1U);
+    EXPECT_EQ(first.reason, reason);
+    EXPECT_EQ(first.dropped, 3U);
+    EXPECT_EQ(first.rest(), 7U);
+    EXPECT_EQ(second.left, 1U);
+    EXPECT_EQ(second.reason, reason);
+    EXPECT_EQ(second.rest(), 20U);
+    EXPECT_TRUE(queue_.empty());
+    EXPECT_FALSE(queue_.has_file());
+    EXPECT_EQ(queue_.file_bytes(), 0U);
+}
+
+TEST_F(WriteQueueTest, files_travel_with_the_queue_they_are_in) {
+    WriteQueue other;
+    File first(10);
+    File second(20);
+    queue_.append_copy(as_bytes("ours"));
+    other.append_copy(as_bytes(" theirs"));
+    other.append_file(first);
+    other.append_file(second);
+    other.append_copy(as_bytes("behind"));
+    queue_.splice_back(other);
+    EXPECT_FALSE(other.has_file());
+    EXPECT_EQ(other.file_bytes(), 0U);
+    EXPECT_EQ(queue_.file_bytes(), 30U);
+    EXPECT_EQ(contents(), "ours theirs");
+    queue_.consume(11, pool_);
+    queue_.consume_file(10);
+    queue_.consume_file(20);
+    EXPECT_EQ(contents(), "behind");
+    EXPECT_EQ(first.left + second.left, 2U);
+}
+
+TEST_F(WriteQueueTest, a_copy_behind_a_large_file_does_not_take_a_large_block) {
+    File file(100'000'000);
+    queue_.append_file(file);
+    queue_.append_copy(as_bytes("x"));
+    queue_.consume_file(100'000'000);
+    const std::string rest(511, 'y');
+    queue_.append_copy(as_bytes(rest));
+    EXPECT_EQ(piece_count(), 1U);
+    queue_.append_copy(as_bytes("z"));
+    EXPECT_EQ(piece_count(), 2U) << "the first segment was made for a large backlog";
+}
+
+TEST_F(WriteQueueTest, giving_blocks_back_leaves_files_alone) {
+    File file(10);
+    queue_.append_gathered(as_bytes("before"), pool_);
+    queue_.append_file(file);
+    queue_.append_gathered(as_bytes("behind"), pool_);
+    queue_.return_blocks(pool_);
+    EXPECT_EQ(contents(), "before");
+    queue_.consume(6, pool_);
+    queue_.consume_file(10);
+    EXPECT_EQ(contents(), "behind");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <sluice/callback.hpp>
+#include <sluice/detail/loop_core.hpp>
 
 #include <chrono>
 #include <memory>
@@ -13,7 +14,7 @@
 
 namespace sluice::inline v0_1::detail {
 
-class Executor {
+class Executor final : public Workers {
 public:
     Executor();
     ~Executor();
@@ -22,7 +23,7 @@ public:
 
     /// Runs `job` on some thread; jobs must not throw. Throws std::system_error if no thread can be
     /// had at all, and std::logic_error after shutdown().
-    void submit(Callback job);
+    void submit(Callback job) override;
     /// Refuses new jobs. Jobs that wait are still run.
     void shutdown() noexcept;
     /// True if no job runs or waits. Else `on_idle` is called on some thread once shut down and the

@@ -78,6 +78,16 @@ private:
     std::atomic<bool> signalled_{false};
 };
 
+/// Threads for what may block. Only the loop's thread submits.
+class Workers {
+public:
+    /// Runs `job`, which must not throw, on some thread. May throw, and has kept nothing then.
+    virtual void submit(Callback job) = 0;
+
+protected:
+    ~Workers() = default;
+};
+
 class LoopCore {
 public:
     explicit LoopCore(std::unique_ptr<Poller> poller);
@@ -94,6 +104,11 @@ public:
     void schedule(Timer& timer, TimePoint deadline) { timers_.insert(timer, deadline); }
     void cancel(Timer& timer) noexcept { timers_.remove(timer); }
     [[nodiscard]] const std::shared_ptr<RemoteQueue>& remote() const noexcept { return remote_; }
+
+    /// The threads that this loop's transports may use; they must outlive it or its close().
+    void set_workers(Workers& workers) noexcept { workers_ = &workers; }
+    /// Null if it has none.
+    [[nodiscard]] Workers* workers() const noexcept { return workers_; }
 
     /// Runs one iteration, sleeping at most `timeout` (none: as long as it takes).
     void run_once(std::optional<Duration> timeout);
@@ -220,6 +235,7 @@ private:
 
     std::unique_ptr<Poller> poller_;
     std::shared_ptr<RemoteQueue> remote_;
+    Workers* workers_ = nullptr;
     std::vector<Callback> remote_batch_;
     IntrusiveList<Ready> ready_;
     TimerHeap timers_;

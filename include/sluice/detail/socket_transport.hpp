@@ -35,12 +35,19 @@ private:
     void end_with(std::error_code reason) noexcept override;
     void release_lower() noexcept override;
     void finish_writing() noexcept override;
+    [[nodiscard]] bool kernel_sends_files() const noexcept override { return true; }
     [[nodiscard]] bool send_pieces(std::span<const Bytes> pieces,
                                    std::size_t& sent) noexcept override;
 
     void read_ready() noexcept;
     [[nodiscard]] bool read_once(std::size_t& budget_bytes) noexcept;
     void receive_eof() noexcept;
+    [[nodiscard]] bool send_files() noexcept;
+    [[nodiscard]] IoResult send_front_file(std::size_t most, std::size_t& offered) noexcept;
+    [[nodiscard]] IoResult send_before_file(std::size_t& offered) noexcept;
+    [[nodiscard]] bool send_otherwise(std::error_code& error) noexcept;
+    void count_sent(std::size_t byte_count) noexcept;
+    void wait_until_writable() noexcept;
     [[nodiscard]] IoResult send_front(std::span<const Bytes> pieces, std::size_t skip,
                                       std::size_t& offered) noexcept;
 

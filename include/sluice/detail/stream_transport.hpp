@@ -12,6 +12,7 @@
 
 #include <sluice/detail/connection_owner.hpp>
 #include <sluice/detail/dispatch.hpp>
+#include <sluice/detail/file_send.hpp>
 #include <sluice/detail/loop_core.hpp>
 #include <sluice/detail/watermarks.hpp>
 #include <sluice/detail/write_queue.hpp>
@@ -26,6 +27,7 @@ class StreamTransport : public Transport,
                         protected Dirty,
                         private Retired,
                         private Attached,
+                        private FileUser,
                         public TrackedConnection {
 public:
     /// From the loop, in this order: connection_made, start of reading, `on_started` (may be null).
@@ -41,6 +43,8 @@ public:
     void write_static(Bytes data) final;
     void writelines(std::span<const Bytes> pieces) final;
     void writelines(std::span<const Buffer> pieces) final;
+    void sendfile(int file, std::int64_t offset, std::optional<std::int64_t> count,
+                  SendfileOptions options, SendfileCallback done) final;
     void flush() final;
     void abort() final;
     [[nodiscard]] bool is_closing() const noexcept final { return closing_; }
@@ -77,6 +81,9 @@ public:
     /// Takes all segments of `segments` into its own queue, without a copy, and sends them and then
     /// `last`, of which it copies what is not sent.
     void send_segments(WriteQueue& segments, Bytes last = {}) noexcept;
+    /// Why the connection ended, as far as that is known: connection_lost tells it later. Empty if
+    /// there is no reason.
+    [[nodiscard]] virtual std::error_code failure() const noexcept { return reason_; }
     /// Once the connection has failed: what had arrived and was never delivered, the next piece of
     /// it. Empty if there is no more.
     [[nodiscard]] virtual Bytes undelivered_input(MutableBytes /*space*/) noexcept { return {}; }
@@ -88,6 +95,7 @@ protected:
         lost_pending = 2,
         limits_pending = 4,
         input_pending = 8,  // a leaf's own business: run_input()
+        file_pending = 16,  // the file at the front may go on
     };
 
     // How a piece of data that could not be sent is kept.
@@ -114,6 +122,10 @@ protected:
     virtual void reading_resumed() noexcept = 0;
     /// Lets go of what lies below, for ever.
     virtual void release_lower() noexcept = 0;
+    /// Can a file leave without being read here?
+    [[nodiscard]] virtual bool kernel_sends_files() const noexcept = 0;
+    /// The file at the front may go on, if what lies below takes anything.
+    virtual void run_file() noexcept { writable_again(); }
     /// The queue has just become empty: what waited for that happens now.
     virtual void finish_writing() noexcept = 0;
 
@@ -139,6 +151,13 @@ protected:
     void flush_queue() noexcept;
     /// The lower side takes bytes again.
     void writable_again() noexcept;
+    /// The file at the front of the queue.
+    [[nodiscard]] FileSend& front_file() const noexcept {
+        return static_cast<FileSend&>(queue_.first_file());
+    }
+    /// Puts a piece of it before it, as bytes. False: it will come, and writing is blocked until
+    /// then, or the connection has ended.
+    [[nodiscard]] bool read_front_file() noexcept;
     void pause_if_above() noexcept;
     void resume_if_below() noexcept;
     void defer_limits() noexcept {
@@ -154,7 +173,9 @@ protected:
     void defer(std::uint8_t action) noexcept;
     void run_lost() noexcept;
     /// Drops what is queued and remembers why.
-    void drop_queue(std::error_code reason) noexcept;
+    void drop_queue(std::error_code reason) noexcept { drop_queue(reason, reason); }
+    /// The same where the reason becomes known later, but files are to be told one now.
+    void drop_queue(std::error_code reason, std::error_code files_reason) noexcept;
     void hold_by_loop() { self_ = Ref<StreamTransport>(this); }
 
     [[nodiscard]] CallSite site(const char* name) noexcept {
@@ -173,6 +194,8 @@ protected:
     bool eof_requested_ : 1 = false;
     // Bytes were refused: everything goes to the queue until the lower side takes some again.
     bool write_blocked_ : 1 = false;
+    // Not by the lower side, but by a file that is being read.
+    bool awaits_file_ : 1 = false;
     // Another transport has taken this one over (start_tls): the old handle must not write.
     bool taken_over_ : 1 = false;
     bool cap_set_ : 1 = false;
@@ -182,6 +205,7 @@ protected:
     std::uint16_t gather_piece_bytes_ = limits::gather_piece_bytes;
 
     unsigned dropped_writes_ = 0;
+    unsigned files_open_ = 0;               // whose callbacks have not been called yet
     BufferedProtocol* buffered_ = nullptr;  // protocol_ when it is of that kind, decided once
     Protocol* chunked_ = nullptr;           // the same for the other kind
     std::unique_ptr<StreamProtocol> protocol_;
@@ -198,12 +222,15 @@ private:
     void on_ready_phase() noexcept final;
     void on_flush() noexcept final;
     void on_detach() noexcept final;
+    void file_ready() noexcept final;
+    void file_done() noexcept final { --files_open_; }
     void destroy() noexcept final { delete this; }
     void unreferenced() noexcept final;
 
     static void retire(LoopCore& core, std::unique_ptr<StreamProtocol> protocol);
 
     [[nodiscard]] bool may_write(std::size_t size, const char* method);
+    void check_writable(const char* method) const;
     [[nodiscard]] bool should_gather(std::size_t size) const noexcept;
     void gather(Bytes data);
     void write_now(std::span<const Bytes> pieces, Ownership ownership,
@@ -223,5 +250,6 @@ private:
 
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/stream_transport.ipp>
+#include <sluice/impl/stream_transport_file.ipp>
 #include <sluice/impl/stream_transport_write.ipp>
 #endif

@@ -72,12 +72,30 @@ SocketAddress peer_address(int fd) noexcept;
 /// 0 is the end of the stream.
 IoResult recv(int fd, MutableBytes into) noexcept;
 IoResult send(int fd, Bytes from) noexcept;
-/// Sends the concatenation of at most limits::gather_segments pieces; may stop anywhere.
-IoResult send_gathered(int fd, std::span<const Bytes> pieces) noexcept;
+/// Sends the concatenation of at most limits::gather_segments pieces; may stop anywhere. With
+/// `more_follows` what does not fill a packet may wait for that.
+IoResult send_gathered(int fd, std::span<const Bytes> pieces, bool more_follows = false) noexcept;
 std::error_code shutdown_write(int fd) noexcept;
 void close(int fd) noexcept;
 
 // ---- files ----
+
+struct FileStatus {
+    bool readable = false;  // the descriptor was opened for reading
+    bool regular = false;
+    bool directory = false;
+    std::int64_t size = 0;  // bytes
+};
+/// An error if `fd` is not open.
+Result<FileStatus> file_status(int fd) noexcept;
+/// Another descriptor for what `fd` is.
+Result<int> duplicate(int fd) noexcept;
+/// Sends at most `count` bytes of `file` from `offset` on; may stop anywhere. 0: the file ends there.
+/// EINVAL, ENOSYS and EOPNOTSUPP mean that this file, or this socket, is not for it.
+IoResult sendfile(int fd, int file, std::int64_t offset, std::size_t count) noexcept;
+/// Reads at `offset`; 0 is the end of the file. Unless it may block, "would block" means that the
+/// bytes are not in memory, or that the system cannot tell.
+IoResult read_file(int file, std::int64_t offset, MutableBytes into, bool may_block) noexcept;
 
 /// Opens a file for appending that only its owner can read, before anything is written to it. An
 /// error if it is a symbolic link, no regular file or somebody else's.
@@ -136,6 +154,7 @@ NameAnswer name_of(const SocketAddress& address, bool numeric_host, bool numeric
 
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/sys_epoll.ipp>
+#include <sluice/impl/sys_file.ipp>
 #include <sluice/impl/sys_posix.ipp>
 #include <sluice/impl/sys_resolve.ipp>
 #endif

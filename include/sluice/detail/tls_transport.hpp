@@ -56,6 +56,9 @@ public:
     [[nodiscard]] std::exception_ptr handshake_error() const;
 
     [[nodiscard]] std::size_t get_write_buffer_size() const noexcept override;
+    [[nodiscard]] std::error_code failure() const noexcept override {
+        return lower_failed_ && !reason_ && stream_ != nullptr ? stream_->failure() : reason_;
+    }
     [[nodiscard]] bool can_write_eof() const noexcept override { return false; }
     void write_eof() override;
     void close() override;
@@ -79,6 +82,8 @@ private:
     [[nodiscard]] bool send_pieces(std::span<const Bytes> pieces,
                                    std::size_t& sent) noexcept override;
     void update_interest() noexcept override;
+    [[nodiscard]] bool kernel_sends_files() const noexcept override { return false; }
+    void run_file() noexcept override;
     void end_with(std::error_code reason) noexcept override;
     void run_start() noexcept override;
     void run_input() noexcept override;

@@ -47,6 +47,8 @@ public:
                 return "the TLS handshake took too long";
             case Error::tls_shutdown_timeout:
                 return "TLS shutdown timed out";
+            case Error::file_truncated:
+                return "the file ended before all that was promised of it had been sent";
         }
         return "unknown error " + std::to_string(value);
     }
@@ -78,6 +80,13 @@ SLUICE_INLINE AddressError::AddressError(std::error_code code, const std::string
     : std::system_error(code, what), address_(std::move(address)) {}
 
 SLUICE_INLINE AddressError::~AddressError() = default;
+
+SLUICE_INLINE SendfileError::SendfileError(std::error_code code, std::uint64_t sent)
+    : std::system_error(code,
+                        "sendfile() ended after " + std::to_string(sent) + " bytes of the file"),
+      sent_(sent) {}
+
+SLUICE_INLINE SendfileError::~SendfileError() = default;
 
 SLUICE_INLINE StopLoop::~StopLoop() = default;
 

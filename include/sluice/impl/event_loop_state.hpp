@@ -77,7 +77,9 @@ private:
 }  // namespace detail
 
 struct EventLoop::State {
-    explicit State(std::unique_ptr<detail::Poller> poller) : core(std::move(poller)) {}
+    explicit State(std::unique_ptr<detail::Poller> poller) : core(std::move(poller)) {
+        core.set_workers(executor);
+    }
 
     detail::LoopCore core;
     detail::IntrusiveList<detail::TaskRoot> tasks;

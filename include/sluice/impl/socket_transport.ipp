@@ -54,7 +54,7 @@ SLUICE_INLINE void SocketTransport::update_interest() noexcept {
     if (is_reading()) {
         wanted = wanted | Readiness::readable;
     }
-    if (write_blocked_) {
+    if (write_blocked_ && !awaits_file_) {
         wanted = wanted | Readiness::writable;
     }
     if (const std::error_code error = core_->watch(*this, fd_, wanted)) {

@@ -23,6 +23,9 @@ SLUICE_INLINE void SocketTransport::write_eof() {
 
 SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
                                                 std::size_t& sent) noexcept {
+    if (queue_.has_file() && !send_files()) {
+        return !ended();
+    }
     std::size_t total = 0;
     for (const Bytes piece : pieces) {
         total += piece.size();
@@ -36,19 +39,27 @@ SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
             return false;
         }
         const std::size_t taken = result.ok() ? result.value() : 0;
-        core_->counters.bytes_sent += taken;
-        counters_.bytes_sent += taken;
+        count_sent(taken);
         const std::size_t taken_from_queue = std::min(taken, queue_.size());
         queue_.consume(taken_from_queue, core_->gather_pool());
         sent += taken - taken_from_queue;
         if (taken < offered) {
             // A short send means the socket's buffer is full: no need to hear "would block" too.
-            write_blocked_ = true;
-            update_interest();
+            wait_until_writable();
             return !ended();
         }
     }
     return true;
+}
+
+SLUICE_INLINE void SocketTransport::count_sent(std::size_t byte_count) noexcept {
+    core_->counters.bytes_sent += byte_count;
+    counters_.bytes_sent += byte_count;
+}
+
+SLUICE_INLINE void SocketTransport::wait_until_writable() noexcept {
+    write_blocked_ = true;
+    update_interest();
 }
 
 /// One system call with as much of the queue and of `pieces` (from byte `skip` on) as it takes;
@@ -77,6 +88,96 @@ SLUICE_INLINE IoResult SocketTransport::send_front(std::span<const Bytes> pieces
         offered += gathered[index].size();
     }
     return sys::send_gathered(fd_, {gathered.data(), count});
+}
+
+// ---- files ----
+
+/// Sends the queue up to and with its last file. False if that is not possible now, or if it is the
+/// turn of others: readiness, which is level-triggered, tells when to go on.
+SLUICE_INLINE bool SocketTransport::send_files() noexcept {
+    std::size_t turn_bytes = limits::file_turn_bytes;
+    while (queue_.has_file()) {
+        if (turn_bytes == 0) {
+            wait_until_writable();
+            return false;
+        }
+        const bool is_file = queue_.front_is_file();
+        if (is_file && front_file().in_pieces()) {
+            if (!read_front_file()) {
+                return false;
+            }
+            continue;
+        }
+        std::size_t offered = 0;
+        const IoResult result =
+            is_file ? send_front_file(turn_bytes, offered) : send_before_file(offered);
+        ++core_->counters.send_calls;
+        if (result.blocked()) {
+            wait_until_writable();
+            return false;
+        }
+        if (!result.ok()) {
+            std::error_code error = result.error();
+            if (is_file && send_otherwise(error)) {
+                continue;
+            }
+            end_with(error);
+            return false;
+        }
+        const std::size_t taken = result.value();
+        count_sent(taken);
+        turn_bytes -= std::min(turn_bytes, taken);
+        if (!is_file) {
+            queue_.consume(taken, core_->gather_pool());
+        } else if (taken != 0) {
+            queue_.consume_file(taken);
+        } else {
+            end_with(Error::file_truncated);
+            return false;
+        }
+        if (taken < offered) {
+            // Of a file that has become shorter the next call takes nothing.
+            wait_until_writable();
+            return false;
+        }
+    }
+    return true;
+}
+
+/// One system call with at most `most` bytes of the file at the front.
+SLUICE_INLINE IoResult SocketTransport::send_front_file(std::size_t most,
+                                                        std::size_t& offered) noexcept {
+    const FileSend& file = front_file();
+    offered = std::min(most, file.rest());
+    return sys::sendfile(fd_, file.file(), file.offset(), offered);
+}
+
+/// One system call with the bytes before the first file, as many as it takes.
+SLUICE_INLINE IoResult SocketTransport::send_before_file(std::size_t& offered) noexcept {
+    std::array<Bytes, limits::gather_segments> gathered;
+    const std::size_t count = queue_.front_pieces(gathered);
+    for (std::size_t index = 0; index < count; ++index) {
+        offered += gathered[index].size();
+    }
+    // A header and the beginning of its file share a packet. A file that is read here may take its
+    // time, and nothing is to wait for that.
+    return sys::send_gathered(fd_, {gathered.data(), count}, !front_file().in_pieces());
+}
+
+/// True if `error` says that the kernel cannot send the file at the front, and it will be sent in
+/// pieces. Later than at the first call the same numbers are errors like others.
+SLUICE_INLINE bool SocketTransport::send_otherwise(std::error_code& error) noexcept {
+    const bool refused = error == std::errc::invalid_argument ||
+                         error == std::errc::function_not_supported ||
+                         error == std::errc::operation_not_supported;
+    if (!refused || front_file().started()) {
+        return false;
+    }
+    if (front_file().send_in_pieces()) {
+        return true;
+    }
+    error = std::make_error_code(std::errc::operation_not_supported);
+    return false;
 }
 
 /// What was waiting for the queue to empty: the end of the stream, or the end of the connection.

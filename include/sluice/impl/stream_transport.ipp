@@ -121,6 +121,9 @@ SLUICE_INLINE void StreamTransport::on_ready_phase() noexcept {
     if ((actions & input_pending) != 0) {
         run_input();
     }
+    if ((actions & file_pending) != 0 && write_blocked_ && !ended()) {
+        run_file();
+    }
     if ((actions & limits_pending) != 0) {
         pause_if_above();
         resume_if_below();
@@ -235,12 +238,13 @@ SLUICE_INLINE void StreamTransport::abort() {
     end_with({});
 }
 
-SLUICE_INLINE void StreamTransport::drop_queue(std::error_code reason) noexcept {
+SLUICE_INLINE void StreamTransport::drop_queue(std::error_code reason,
+                                               std::error_code files_reason) noexcept {
     closing_ = true;
     ending_ = true;
     write_blocked_ = false;
     reason_ = reason;
-    queue_.clear(core_->gather_pool());
+    queue_.clear(core_->gather_pool(), files_reason);
     Dirty::unlink();
 }
 
@@ -248,6 +252,11 @@ SLUICE_INLINE void StreamTransport::run_lost() noexcept {
     closing_ = true;
     // An abort() inside connection_lost must find the end already on its way.
     ending_ = true;
+    if (files_open_ != 0) {
+        // Their callbacks are scheduled, and may use what dies with the connection.
+        defer(lost_pending);
+        return;
+    }
     if (started_) {
         dispatch(*core_, site("protocol.connection_lost()"),
                  [this] { protocol_->connection_lost(reason_); });

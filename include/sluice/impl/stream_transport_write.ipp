@@ -153,15 +153,10 @@ SLUICE_INLINE bool StreamTransport::may_write(std::size_t size, const char* meth
         }
         return false;
     }
-    core_->check_thread(method);
-    if (eof_requested_) {
-        throw std::logic_error(std::string(method) + " called after write_eof()");
-    }
-    if (taken_over_) {
-        throw std::logic_error(std::string(method) +
-                               " on a transport that start_tls() has taken over");
-    }
-    const std::size_t unsent = cap_set_ && write_blocked_ ? get_write_buffer_size() : 0;
+    check_writable(method);
+    // Files hold no memory.
+    const std::size_t unsent =
+        cap_set_ && write_blocked_ ? get_write_buffer_size() - queue_.file_bytes() : 0;
     if (cap_set_ && write_blocked_ && unsent + size > write_cap_bytes_) {
         if (cap_policy_ == OverflowPolicy::refuse_write) {
             throw std::system_error(Error::write_buffer_full,
@@ -173,6 +168,18 @@ SLUICE_INLINE bool StreamTransport::may_write(std::size_t size, const char* meth
         return false;
     }
     return size != 0;
+}
+
+/// Throws for misuse.
+SLUICE_INLINE void StreamTransport::check_writable(const char* method) const {
+    core_->check_thread(method);
+    if (eof_requested_) {
+        throw std::logic_error(std::string(method) + " called after write_eof()");
+    }
+    if (taken_over_) {
+        throw std::logic_error(std::string(method) +
+                               " on a transport that start_tls() has taken over");
+    }
 }
 
 SLUICE_INLINE bool StreamTransport::should_gather(std::size_t size) const noexcept {

@@ -19,7 +19,6 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -293,7 +292,8 @@ SLUICE_INLINE IoResult send(int fd, Bytes from) noexcept {
         retry_interrupted([&] { return ::send(fd, from.data(), from.size(), MSG_NOSIGNAL); }));
 }
 
-SLUICE_INLINE IoResult send_gathered(int fd, std::span<const Bytes> pieces) noexcept {
+SLUICE_INLINE IoResult send_gathered(int fd, std::span<const Bytes> pieces,
+                                     bool more_follows) noexcept {
     SLUICE_ASSERT(pieces.size() <= limits::gather_segments);
     std::array<iovec, limits::gather_segments> vectors;
     for (std::size_t index = 0; index < pieces.size(); ++index) {
@@ -303,7 +303,8 @@ SLUICE_INLINE IoResult send_gathered(int fd, std::span<const Bytes> pieces) noex
     msghdr message{};
     message.msg_iov = vectors.data();
     message.msg_iovlen = pieces.size();
-    return moved(retry_interrupted([&] { return ::sendmsg(fd, &message, MSG_NOSIGNAL); }));
+    const int flags = MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+    return moved(retry_interrupted([&] { return ::sendmsg(fd, &message, flags); }));
 }
 
 SLUICE_INLINE std::error_code shutdown_write(int fd) noexcept {
@@ -314,36 +315,6 @@ SLUICE_INLINE void close(int fd) noexcept {
     // Not repeated after EINTR: Linux has freed the number by then (close(2)), another thread may
     // own it.
     ::close(fd);
-}
-
-// ---- files ----
-
-SLUICE_INLINE Result<std::FILE*> open_private_file(const std::string& path) noexcept {
-    // Non-blocking, or a FIFO at that place would stop the program here.
-    const int fd =
-        ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-               S_IRUSR | S_IWUSR);
-    if (fd < 0) {
-        return Result<std::FILE*>::failure(errno);
-    }
-    struct stat status{};
-    int error = ::fstat(fd, &status) == 0 ? 0 : errno;
-    if (error == 0 && !S_ISREG(status.st_mode)) {
-        error = EINVAL;
-    }
-    if (error == 0 && status.st_uid != ::geteuid()) {
-        error = EPERM;
-    }
-    if (error == 0 && ::fchmod(fd, S_IRUSR | S_IWUSR) != 0) {
-        error = errno;
-    }
-    std::FILE* const file = error == 0 ? ::fdopen(fd, "a") : nullptr;
-    if (file != nullptr) {
-        return file;
-    }
-    error = error != 0 ? error : errno;
-    close(fd);
-    return Result<std::FILE*>::failure(error);
 }
 
 // ---- wake-up and signals ----

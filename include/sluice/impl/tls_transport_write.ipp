@@ -14,7 +14,14 @@ namespace sluice::inline v0_1::detail {
 
 SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
                                              std::size_t& sent) noexcept {
+    std::size_t bursts = 0;
     while (!write_blocked_ && !ended()) {
+        if (queue_.has_file() && bursts++ == limits::file_turn_bytes / limits::tls_burst_bytes) {
+            // A lower transport that takes everything would take the whole file: others' turn.
+            write_blocked_ = true;
+            defer(file_pending);
+            break;
+        }
         if (state_ != State::handshake && engine_.amid_message() && !engine_.writes_directly()) {
             // Written once the rest of the peer's message has come: see settle_input().
             write_waits_for_input_ = true;
@@ -41,12 +48,19 @@ SLUICE_INLINE void TlsTransport::notice_lower_failure() noexcept {
         lower_failed_ = true;
         state_ = State::finished;
         core_->cancel(*this);
-        drop_queue(reason_);
+        drop_queue(reason_, failure());
     }
 }
 
-/// Seals the queue and then `pieces`, until a burst is full or nothing is left. `sent` counts bytes
-/// of `pieces`. False if the engine failed.
+SLUICE_INLINE void TlsTransport::run_file() noexcept {
+    // Otherwise the lower transport's resume_writing comes.
+    if (lower_->get_write_buffer_size() == 0) {
+        writable_again();
+    }
+}
+
+/// Seals the queue and then `pieces`, until a burst is full, nothing is left or a file is waited for.
+/// `sent` counts bytes of `pieces`. False if the engine failed.
 SLUICE_INLINE bool TlsTransport::seal_burst(std::span<const Bytes> pieces,
                                             std::size_t& sent) noexcept {
     std::size_t total = 0;
@@ -54,6 +68,18 @@ SLUICE_INLINE bool TlsTransport::seal_burst(std::span<const Bytes> pieces,
         total += piece.size();
     }
     while (!queue_.empty() && sealed_.size() < limits::tls_burst_bytes) {
+        if (queue_.front_is_file()) {
+            if (!read_front_file()) {
+                return true;
+            }
+            if (state_ == State::flushing) {
+                // The time is for a peer that does not read, and this one does.
+                arm(shutdown_timeout_);
+                if (ended()) {
+                    return true;
+                }
+            }
+        }
         const Bytes front = queue_.front();
         const std::size_t taken = seal(front, queue_.size() + total - sent == front.size());
         queue_.consume(taken, core_->gather_pool());

@@ -31,11 +31,15 @@ SLUICE_INLINE void WriteSegment::destroy(WriteSegment* segment) noexcept {
     ::operator delete(segment, alignment);
 }
 
-SLUICE_INLINE void WriteSegment::append(Bytes bytes) noexcept {
-    SLUICE_ASSERT(bytes.size() <= room());
+SLUICE_INLINE MutableBytes WriteSegment::space() noexcept {
     // The storage behind the header is ours and writable; `begin_` is const because borrowed bytes
     // are not.
-    copy_bytes(const_cast<std::byte*>(begin_ + size_), bytes.data(), bytes.size());
+    return {const_cast<std::byte*>(begin_ + size_), room()};
+}
+
+SLUICE_INLINE void WriteSegment::append(Bytes bytes) noexcept {
+    SLUICE_ASSERT(bytes.size() <= room());
+    copy_bytes(space().data(), bytes.data(), bytes.size());
     size_ += bytes.size();
 }
 
@@ -85,7 +89,8 @@ SLUICE_INLINE void WriteQueue::append_copy(Bytes bytes) {
     WriteSegment* segment = nullptr;
     if (!rest.empty()) {
         const std::size_t growth =
-            std::clamp(size_, limits::backlog_segment_min_bytes, limits::backlog_segment_max_bytes);
+            std::clamp(size_ - file_bytes_, limits::backlog_segment_min_bytes,
+                       limits::backlog_segment_max_bytes);
         segment = WriteSegment::with_capacity(std::max(rest.size(), growth));
     }
     if (fitting != 0) {
@@ -132,14 +137,52 @@ SLUICE_INLINE void WriteQueue::splice_back(WriteQueue& other) noexcept {
     (tail_ == nullptr ? head_ : tail_->next) = other.head_;
     tail_ = other.tail_;
     size_ += other.size_;
+    file_bytes_ += std::exchange(other.file_bytes_, 0);
+    WriteSegment* const file = std::exchange(other.first_file_, nullptr);
+    if (first_file_ == nullptr) {
+        first_file_ = file;
+    }
     other.head_ = nullptr;
     other.tail_ = nullptr;
     other.size_ = 0;
 }
 
+SLUICE_INLINE void WriteQueue::append_file(FileSegment& file) noexcept {
+    SLUICE_ASSERT(file.rest() != 0);
+    file_bytes_ += file.rest();
+    if (first_file_ == nullptr) {
+        first_file_ = &file;
+    }
+    push_back(&file);
+}
+
+SLUICE_INLINE void WriteQueue::consume_file(std::size_t count) noexcept {
+    SLUICE_ASSERT(front_is_file() && count <= first_file_->size());
+    first_file_->shrink(count);
+    file_bytes_ -= count;
+    size_ -= count;
+    if (first_file_->size() == 0) {
+        head_ = head_->next;
+        if (head_ == nullptr) {
+            tail_ = nullptr;
+        }
+        release_file({}, 0);
+    }
+}
+
+SLUICE_INLINE void WriteQueue::put_before_file(WriteSegment& piece) noexcept {
+    SLUICE_ASSERT(front_is_file() && piece.size() <= first_file_->size());
+    // Of a file that has been read to its end the place stays, to be left with its last piece.
+    first_file_->shrink(piece.size());
+    file_bytes_ -= piece.size();
+    piece.next = head_;
+    head_ = &piece;
+}
+
 SLUICE_INLINE std::size_t WriteQueue::front_pieces(std::span<Bytes> pieces) const noexcept {
     std::size_t count = 0;
-    for (const WriteSegment* segment = head_; segment != nullptr && count < pieces.size();
+    const WriteSegment* const end = first_file_;
+    for (const WriteSegment* segment = head_; segment != end && count < pieces.size();
          segment = segment->next) {
         pieces[count++] = segment->bytes();
     }
@@ -149,8 +192,8 @@ SLUICE_INLINE std::size_t WriteQueue::front_pieces(std::span<Bytes> pieces) cons
 SLUICE_INLINE void WriteQueue::consume(std::size_t count, GatherPool& pool) noexcept {
     SLUICE_ASSERT(count <= size_);
     size_ -= count;
-    while (head_ != nullptr && head_->bytes().size() <= count) {
-        count -= head_->bytes().size();
+    while (head_ != nullptr && head_->size() <= count) {
+        count -= head_->size();
         release(std::exchange(head_, head_->next), pool);
     }
     if (head_ == nullptr) {
@@ -160,8 +203,20 @@ SLUICE_INLINE void WriteQueue::consume(std::size_t count, GatherPool& pool) noex
     }
 }
 
-SLUICE_INLINE void WriteQueue::clear(GatherPool& pool) noexcept {
-    consume(size_, pool);
+SLUICE_INLINE void WriteQueue::clear(GatherPool& pool, std::error_code reason) noexcept {
+    std::size_t before_file = 0;
+    while (head_ != nullptr) {
+        WriteSegment* const segment = std::exchange(head_, head_->next);
+        if (segment == first_file_) {
+            release_file(reason, std::exchange(before_file, 0));
+        } else {
+            before_file += segment->size();
+            release(segment, pool);
+        }
+    }
+    tail_ = nullptr;
+    size_ = 0;
+    file_bytes_ = 0;
 }
 
 SLUICE_INLINE void WriteQueue::return_blocks(GatherPool& pool) noexcept {
@@ -192,17 +247,30 @@ SLUICE_INLINE void WriteQueue::push_back(WriteSegment* segment) noexcept {
     segment->next = nullptr;
     (tail_ == nullptr ? head_ : tail_->next) = segment;
     tail_ = segment;
-    size_ += segment->bytes().size();
+    size_ += segment->size();
 }
 
 SLUICE_INLINE void WriteQueue::release(WriteSegment* segment, GatherPool& pool) noexcept {
     if (segment->is_borrowed()) {
-        pool.retire(segment);
+        if (segment == first_file_) {
+            release_file({}, 0);
+        } else {
+            pool.retire(segment);
+        }
     } else if (segment->capacity() == limits::gather_block_bytes) {
         pool.take_back(segment);
     } else {
         WriteSegment::destroy(segment);
     }
+}
+
+/// The first file has been taken out of the list.
+SLUICE_INLINE void WriteQueue::release_file(std::error_code reason, std::size_t dropped) noexcept {
+    FileSegment& file = first_file();
+    do {
+        first_file_ = first_file_->next;
+    } while (first_file_ != nullptr && !first_file_->is_file());
+    file.left_queue(reason, dropped);
 }
 
 }  // namespace sluice::inline v0_1::detail

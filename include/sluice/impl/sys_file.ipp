@@ -1,0 +1,143 @@
+// Files for Linux: what they are, reading them, and sending them without reading them.
+//
+// Thin like sys_posix.ipp, with one piece of lore of its own: sendfile(2) knows no MSG_NOSIGNAL.
+#pragma once
+
+#include <sluice/impl/sys_posix.ipp>
+
+#include <sluice/detail/sys.hpp>
+#include <sluice/limits.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace sluice::inline v0_1::detail::sys {
+
+SLUICE_INLINE Result<FileStatus> file_status(int fd) noexcept {
+    const int flags = ::fcntl(fd, F_GETFL);
+    struct stat status{};
+    if (flags < 0 || ::fstat(fd, &status) != 0) {
+        return Result<FileStatus>::failure(errno);
+    }
+    FileStatus answer;
+    answer.readable = (flags & O_ACCMODE) != O_WRONLY && (flags & O_PATH) == 0;
+    answer.regular = S_ISREG(status.st_mode);
+    answer.directory = S_ISDIR(status.st_mode);
+    answer.size = status.st_size;
+    return answer;
+}
+
+SLUICE_INLINE Result<int> duplicate(int fd) noexcept {
+    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy >= 0 ? Result<int>(copy) : Result<int>::failure(errno);
+}
+
+/// Keeps SIGPIPE from this thread while it lives, and takes back the one that a call in between has
+/// caused. Others are left alone: one that was pending before belongs to the program.
+class NoBrokenPipe {
+public:
+    NoBrokenPipe() noexcept {
+        ::sigemptyset(&signal_);
+        ::sigaddset(&signal_, SIGPIPE);
+        ::pthread_sigmask(SIG_BLOCK, &signal_, &before_);
+        // Only where it is blocked all the time can one have been waiting.
+        was_blocked_ = ::sigismember(&before_, SIGPIPE) == 1;
+        if (was_blocked_) {
+            sigset_t pending;
+            ::sigpending(&pending);
+            was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+        }
+    }
+    NoBrokenPipe(const NoBrokenPipe&) = delete;
+    NoBrokenPipe& operator=(const NoBrokenPipe&) = delete;
+    ~NoBrokenPipe() {
+        if (!was_blocked_) {
+            ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+        }
+    }
+
+    /// The call may have ended in a broken pipe, and so with the signal. Leaves errno alone.
+    void take_back() const noexcept {
+        const int error = errno;
+        const timespec at_once{};
+        while (!was_pending_ && ::sigtimedwait(&signal_, nullptr, &at_once) < 0 && errno == EINTR) {
+        }
+        errno = error;
+    }
+
+private:
+    sigset_t signal_;
+    sigset_t before_;
+    bool was_blocked_ = false;
+    bool was_pending_ = false;
+};
+
+SLUICE_INLINE IoResult sendfile(int fd, int file, std::int64_t offset, std::size_t count) noexcept {
+    const NoBrokenPipe no_signal;
+    const std::size_t most = std::min(count, limits::file_call_bytes);
+    const ssize_t sent = retry_interrupted([&] {
+        auto from = static_cast<off_t>(offset);
+        return ::sendfile(fd, file, &from, most);
+    });
+    // The kernel sends in pieces: where a later one met a broken pipe there is the signal, too, and
+    // what the earlier ones sent is the answer.
+    if (sent < 0 ? errno == EPIPE : static_cast<std::size_t>(sent) < most) {
+        no_signal.take_back();
+    }
+    return moved(sent);
+}
+
+SLUICE_INLINE IoResult read_file(int file, std::int64_t offset, MutableBytes into,
+                                 bool may_block) noexcept {
+    const auto from = static_cast<off_t>(offset);
+    if (may_block) {
+        return moved(
+            retry_interrupted([&] { return ::pread(file, into.data(), into.size(), from); }));
+    }
+    const iovec space{into.data(), into.size()};
+    const ssize_t count =
+        retry_interrupted([&] { return ::preadv2(file, &space, 1, from, RWF_NOWAIT); });
+    // EOPNOTSUPP: not on this file system (preadv2(2)). A filter that knows no preadv2 says ENOSYS.
+    if (count < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+        return IoResult::would_block();
+    }
+    return moved(count);
+}
+
+SLUICE_INLINE Result<std::FILE*> open_private_file(const std::string& path) noexcept {
+    // Non-blocking, or a FIFO at that place would stop the program here.
+    const int fd =
+        ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+               S_IRUSR | S_IWUSR);
+    if (fd < 0) {
+        return Result<std::FILE*>::failure(errno);
+    }
+    struct stat status{};
+    int error = ::fstat(fd, &status) == 0 ? 0 : errno;
+    if (error == 0 && !S_ISREG(status.st_mode)) {
+        error = EINVAL;
+    }
+    if (error == 0 && status.st_uid != ::geteuid()) {
+        error = EPERM;
+    }
+    if (error == 0 && ::fchmod(fd, S_IRUSR | S_IWUSR) != 0) {
+        error = errno;
+    }
+    std::FILE* const file = error == 0 ? ::fdopen(fd, "a") : nullptr;
+    if (file != nullptr) {
+        return file;
+    }
+    error = error != 0 ? error : errno;
+    close(fd);
+    return Result<std::FILE*>::failure(error);
+}
+
+}  // namespace sluice::inline v0_1::detail::sys
