@@ -32,6 +32,7 @@ tests|python3|Python 3.9 or newer
 tests|socat|socat
 tests|strace|strace
 tests|gcovr|gcovr
+tests|wrk|wrk
 sanitizers|clang-19|clang 19 as clang++-19
 sanitizers|libclang-rt-19-dev|clang 19's sanitizer runtimes
 sanitizers|lld-19|LLVM 19's linker as ld.lld-19

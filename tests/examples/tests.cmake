@@ -27,6 +27,23 @@ if(SLUICE_BUILD_EXAMPLES)
     foreach(class TlsEchoServer TlsEchoClient HttpsGet StartTls MutualTls CertReload)
         process_test(examples.${class} examples examples/tls_examples_test.py ${class} "${folder}")
     endforeach()
+    foreach(class CurlOverTcp CurlOverTls ChunksOverTls Load LoadOverTls)
+        process_test(
+            examples.FileServer.${class} examples examples/file_server_test.py ${class} "${folder}"
+        )
+    endforeach()
+    process_test(
+        examples.FileServer.Raw examples examples/file_server_raw_test.py Raw "${folder}"
+    )
+    # One core for the server, one for the load.
+    set_tests_properties(
+        examples.FileServer.Load examples.FileServer.LoadOverTls PROPERTIES PROCESSORS 2
+    )
+    # What it decides, as functions.
+    sluice_test(file_server SOURCES examples/http_request_test.cpp examples/http_fields_test.cpp
+                examples/http_answer_test.cpp
+    )
+    target_link_libraries(file_server_test PRIVATE example_file_server_parts)
     if(TARGET example_counters)
         process_test(examples.Counters examples examples/examples_test.py Counters "${folder}")
     endif()

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Code in the documentation is code that is compiled and run: every ```cpp block of README.md and docs/*.md is a verbatim
 # run of lines of a file in examples/, indentation of the whole block apart. The README shows all of echo_server.cpp.
-# Links between files lead somewhere. And an example stays short enough to be read at one go.
+# Links between files lead somewhere. And an example stays short enough to be read at one go; a single one may be a program
+# of several files in a folder, to show that the library carries one.
 set -euo pipefail
 cd "$1"
 
@@ -16,6 +17,9 @@ examples = {path: path.read_text() for path in sorted(pathlib.Path("examples").g
 for path, text in examples.items():
     if text.count("\n") >= 60:
         failures.append(f"{path} has {text.count(chr(10))} lines, an example has fewer than 60")
+folders = [path.name for path in pathlib.Path("examples").iterdir() if path.is_dir()]
+if folders != ["file_server"]:
+    failures.append(f"of the examples only file_server is more than one file, found {folders}")
 
 
 def runs(text, count):
