@@ -3,6 +3,8 @@
 # the charts. Missing packages are installed first (cmake/setup.sh), the rivals among them.
 # Results and charts: build/bench/, or beside the file that --json names. With --docs those that README and docs show are
 # also put into docs/images, where they replace the ones of an earlier run.
+# With --sendfile it runs bench/sendfile in place of bench/echo, with the other arguments (`--sendfile --help`), and draws
+# nothing; nginx is then fetched if it is not installed.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -29,9 +31,16 @@ driver=build/release/bench/echo
 results=build/bench/results.json
 arguments=()
 for_docs=no
+for_files=no
+if [[ " $* " == *" --sendfile "* ]]; then
+    for_files=yes
+    driver=build/release/bench/sendfile
+    results=build/bench/sendfile.json
+fi
 while (($# > 0)); do
     case $1 in
         --docs) for_docs=yes ;;
+        --sendfile) ;;
         --json)
             if (($# < 2)); then
                 echo "bench/run.sh: --json: a value is missing" >&2
@@ -44,6 +53,7 @@ while (($# > 0)); do
             "$driver" --help
             echo "Of bench/run.sh itself:"
             echo "  --docs              also put the charts that the documentation shows into docs/images"
+            echo "  --sendfile          measure file servers; its options: --sendfile --help"
             exit 0
             ;;
         *) arguments+=("$1") ;;
@@ -51,6 +61,14 @@ while (($# > 0)); do
     shift
 done
 mkdir -p "$(dirname "$results")"
+
+if [ "$for_files" = yes ]; then
+    # Without it there is nothing to compare with, but still something to measure.
+    if nginx=$(bench/rivals/fetch_nginx.sh); then
+        arguments+=(--nginx "$nginx")
+    fi
+    exec "$driver" "${arguments[@]}" --json "$results"
+fi
 
 status=0
 "$driver" "${arguments[@]}" --json "$results" || status=$?

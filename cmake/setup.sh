@@ -43,6 +43,7 @@ bench|libasio-dev|standalone Asio headers
 bench|libuv1-dev|libuv, headers and library
 bench|libevent-dev|libevent 2.1, headers and library
 bench|python3-uvloop|uvloop for the system's Python
+bench|python3-aiohttp|aiohttp for the system's Python
 bench|librsvg2-bin|rsvg-convert, draws the charts as PNG
 bench|fonts-dejavu-core|the font of the charts
 ktls|user-mode-linux|User Mode Linux as linux.uml, with its modules

@@ -1,13 +1,12 @@
 // The tables: see report.hpp. A figure is a median over the rounds with its smallest and largest value; a ratio is the
 // median of the ratios within each round, with its interval.
 #include "catalogue.hpp"
+#include "figures.hpp"
 #include "histogram.hpp"
 #include "report.hpp"
 #include "text_table.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdint>
 #include <iterator>
 
 #include <fmt/core.h>
@@ -16,58 +15,12 @@ namespace bench {
 
 namespace {
 
-// Three or four significant digits, thousands apart, so that columns can be compared at a glance.
-std::string figure(double value) {
-    if (value < 9.995) {
-        return fmt::format("{:.2f}", value);
-    }
-    if (value < 999.5) {
-        return fmt::format("{:.1f}", value);
-    }
-    const auto whole = static_cast<std::uint64_t>(std::llround(value));
-    return whole < 1'000'000 ? fmt::format("{},{:03}", whole / 1000, whole % 1000)
-                             : fmt::format("{},{:03},{:03}", whole / 1'000'000, whole / 1000 % 1000,
-                                           whole % 1000);
-}
-
-std::string range(const Summary& summary) {
-    return fmt::format("{}-{}", figure(summary.min), figure(summary.max));
-}
-
-// Median and range as two cells.
-void add_summary(std::vector<std::string>& cells, const Series& series) {
-    const auto summary = summarize(series);
-    cells.push_back(summary ? figure(summary->median) : "-");
-    cells.push_back(summary ? range(*summary) : "-");
-}
-
-// Ratio to the reference and its interval as two cells.
-void add_ratio(std::vector<std::string>& cells, const Series& series, const Series* base) {
-    const auto interval =
-        base == nullptr ? std::nullopt : median_interval(paired_ratios(series, *base));
-    cells.push_back(interval ? fmt::format("{:.3f}", interval->median) : "-");
-    cells.push_back(interval ? fmt::format("{:.3f}-{:.3f}", interval->low, interval->high) : "-");
-}
-
 template <typename Result>
 const Result* reference_of(const std::vector<Result>& results) {
     const auto found = std::find_if(results.begin(), results.end(), [](const Result& result) {
         return result.server == reference_server && result.failure.empty();
     });
     return found == results.end() ? nullptr : &*found;
-}
-
-// Few rounds cover less, and the column must not promise more.
-std::string interval_title(std::size_t rounds) {
-    return fmt::format("{} % interval", interval_percent(rounds));
-}
-
-std::string indented(const std::string& server) {
-    return fmt::format("  {}", server);
-}
-
-std::string failure_line(const std::string& server, const std::string& failure) {
-    return fmt::format("  {}  FAILED: {}", server, failure);
 }
 
 bool same_cell(const EchoResult& a, const EchoResult& b) {

@@ -176,5 +176,74 @@ class Driver(unittest.TestCase):
         self.assertEqual(list((self.folder / "pictures").glob("*.png")), [])
 
 
+class Files(unittest.TestCase):
+    """The file benchmark, of our server alone: the others need not be there."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.programs = pathlib.Path(program_path("SLUICE_BENCH"))
+        self.results = self.folder / "results.json"
+
+    def run_driver(self, program, *arguments):
+        command = [program, "--rounds", "2", "--ms", "5", "--connections", "2", *arguments, "--json", self.results]
+        return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=4 * LIMIT)
+
+    def read_results(self):
+        return json.loads(self.results.read_text(encoding="utf-8"))
+
+    def test_measures_every_size_over_tcp_and_tls(self):
+        run = self.run_driver(self.programs / "sendfile", "--servers", "sluice,sluice_16k", "--sizes", "1000,300000")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        rows = self.read_results()["files"]
+        cells = {(row["server"], row["tls"], row["file_bytes"]) for row in rows}
+        expected = {("sluice", tls, size) for tls in (False, True) for size in (1000, 300000)}
+        self.assertEqual(cells, expected | {("sluice_16k", True, size) for size in (1000, 300000)})
+        for row in rows:
+            self.assertNotIn("failure", row)
+            self.assertEqual(len(row["cpu_us_per_mib"]["rounds"]), 2)
+            self.assertGreater(row["requests_per_second"]["min"], 0)
+
+    def test_names_nginx_if_it_is_missing_and_measures_the_others(self):
+        missing = ("--nginx", self.folder / "nginx", "--servers", "nginx,sluice", "--sizes", "1000", "--only", "tcp")
+        run = self.run_driver(self.programs / "sendfile", *missing)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("SKIPPED: nginx in tcp", run.stdout)
+        self.assertEqual([row["server"] for row in self.read_results()["files"]], ["sluice"])
+
+    def test_fails_when_a_server_sends_something_else(self):
+        shutil.copy(self.programs / "sendfile", self.folder / "sendfile")
+        wrong = self.folder / "file_server"
+        # The right length, and not one right byte.
+        wrong.write_text(
+            f"#!{sys.executable}\n"
+            "import http.server\n"
+            "class Zeros(http.server.BaseHTTPRequestHandler):\n"
+            "    protocol_version = 'HTTP/1.1'\n"
+            "    def do_GET(self):\n"
+            "        self.send_response(200)\n"
+            "        self.send_header('Content-Length', '1000')\n"
+            "        self.end_headers()\n"
+            "        self.wfile.write(bytes(1000))\n"
+            "    def log_message(self, *_):\n"
+            "        pass\n"
+            "server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Zeros)\n"
+            "print('listening on 127.0.0.1:%d' % server.server_address[1], flush=True)\n"
+            "server.serve_forever()\n",
+            encoding="utf-8",
+        )
+        wrong.chmod(0o755)
+        only = ("--servers", "sluice", "--sizes", "1000", "--only", "tcp")
+        run = self.run_driver(self.folder / "sendfile", *only)
+        self.assertEqual(run.returncode, 1, run.stdout + run.stderr)
+        self.assertIn("wrong bytes came", self.read_results()["files"][0]["failure"])
+
+    def test_refuses_an_option_it_does_not_know(self):
+        run = self.run_driver(self.programs / "sendfile", "--fiels")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("--fiels", run.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

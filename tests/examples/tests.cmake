@@ -87,8 +87,11 @@ if(SLUICE_BUILD_BENCH)
         bench.Driver bench examples/bench_test.py Driver
         "SLUICE_BENCH=$<TARGET_FILE_DIR:bench_echo>;SLUICE_CHART=${PROJECT_SOURCE_DIR}/bench/chart.py"
     )
-    # It pins its processes to cores of its own and needs them for itself.
-    set_tests_properties(bench.Driver PROPERTIES PROCESSORS 2)
+    process_test(
+        bench.Files bench examples/bench_test.py Files "SLUICE_BENCH=$<TARGET_FILE_DIR:bench_echo>"
+    )
+    # They pin their processes to cores of their own and need them for themselves.
+    set_tests_properties(bench.Driver bench.Files PROPERTIES PROCESSORS 2)
 endif()
 
 add_test(
