@@ -1,5 +1,6 @@
 // The system calls. The only file that is left out when tests link a simulated system.
 #include <sluice/impl/sys_epoll.ipp>
 #include <sluice/impl/sys_file.ipp>
+#include <sluice/impl/sys_kernel_tls.ipp>
 #include <sluice/impl/sys_posix.ipp>
 #include <sluice/impl/sys_resolve.ipp>

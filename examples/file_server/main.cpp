@@ -25,6 +25,7 @@ constexpr const char* usage =
     "  --tls on             HTTPS; needs a certificate and its key\n"
     "  --cert FILE          certificate chain, PEM\n"
     "  --key FILE           its private key, PEM\n"
+    "  --ktls on            TLS by the kernel where it can\n"
     "  --chunk BYTES        how much of a file is read at once where the kernel cannot send it\n"
     "  --head-timeout MS    for a request's head to arrive (10000)\n"
     "  --keep-alive MS      between requests (75000)\n"
@@ -36,6 +37,7 @@ struct Arguments {
     std::string host = "127.0.0.1";
     std::string port = "8080";
     bool tls = false;
+    bool ktls = false;
     std::string certificate;
     std::string key;
     std::chrono::milliseconds drain_time{10'000};
@@ -60,6 +62,15 @@ unsigned long number(std::string_view name, const std::string& text,
 
 using Setter = std::function<void(Arguments&, std::string_view, const std::string&)>;
 
+Setter switch_of(bool Arguments::* member) {
+    return [member](Arguments& arguments, std::string_view name, const std::string& value) {
+        if (value != "on" && value != "off") {
+            throw std::invalid_argument(std::string(name) + ": on or off, not '" + value + "'");
+        }
+        arguments.*member = value == "on";
+    };
+}
+
 Setter milliseconds_of(std::chrono::milliseconds Settings::* member) {
     return [member](Arguments& arguments, std::string_view name, const std::string& value) {
         arguments.settings.*member = std::chrono::milliseconds(number(name, value));
@@ -68,13 +79,8 @@ Setter milliseconds_of(std::chrono::milliseconds Settings::* member) {
 
 const std::map<std::string_view, Setter>& setters() {
     static const std::map<std::string_view, Setter> table = {
-        {"--tls",
-         [](Arguments& arguments, auto name, const auto& value) {
-             if (value != "on" && value != "off") {
-                 throw std::invalid_argument(std::string(name) + ": on or off");
-             }
-             arguments.tls = value == "on";
-         }},
+        {"--tls", switch_of(&Arguments::tls)},
+        {"--ktls", switch_of(&Arguments::ktls)},
         {"--cert",
          [](Arguments& arguments, auto, const auto& value) { arguments.certificate = value; }},
         {"--key", [](Arguments& arguments, auto, const auto& value) { arguments.key = value; }},
@@ -131,7 +137,10 @@ sluice::Task<> serve(sluice::EventLoop& loop, Site& site, Arguments arguments) {
     sluice::ServerOptions options;
     options.backlog(1024);
     if (arguments.tls) {
-        options.tls(sluice::TlsContext::server(arguments.certificate, arguments.key));
+        sluice::TlsOptions tls;
+        tls.ktls(arguments.ktls ? sluice::KernelTls::send : sluice::KernelTls::off);
+        options.tls(
+            sluice::TlsContext::server(arguments.certificate, arguments.key, std::move(tls)));
     }
     auto make_connection = [&site] { return std::make_unique<Connection>(site); };
     sluice::Port port(arguments.port);

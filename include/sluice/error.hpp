@@ -31,6 +31,7 @@ enum class Error {
     tls_truncated,              // The stream ended without close_notify: somebody may have cut it.
     tls_handshake_timeout,      // The handshake did not end in time.
     tls_shutdown_timeout,       // The peer did not answer close_notify in time.
+    tls_key_update,             // The peer asked for other keys, which kernel TLS cannot be given.
     file_truncated,             // A file ended before all that sendfile() had promised of it.
 };
 

@@ -41,6 +41,13 @@ enum class ClientCertificates : std::uint8_t {
     required,  ///< A client without a valid one is refused.
 };
 
+/// What the kernel does of TLS.
+enum class KernelTls : std::uint8_t {
+    off,               ///< Nothing.
+    send,              ///< It seals what is sent.
+    send_and_receive,  ///< And opens what is received.
+};
+
 /// How a TlsContext is made. Setters only store, and throw std::invalid_argument for values that can
 /// never be right, such as an empty file name; files are read by TlsContext::client() and server().
 class SLUICE_API TlsOptions {
@@ -139,6 +146,16 @@ public:
     /// what is received, with OpenSSL's ciphers and the keys that OpenSSL has agreed on. That takes
     /// less than half the time for small records and saves two copies of large ones.
     TlsOptions& openssl_record_layer(bool on);
+
+    /// Whether the kernel shall seal what is sent, and open what is received, where it can: over a TCP
+    /// socket of ours, with a kernel that has TLS (Linux 5.1 with the module `tls`) and a cipher that
+    /// OpenSSL hands over to it (AES-GCM and ChaCha20-Poly1305; for receiving, OpenSSL 3.0 does so
+    /// with TLS 1.2 only). Anywhere else it goes on without, and TlsInfo::ktls_reason() says why.
+    /// Default off: it pays for files, which Transport::sendfile() then leaves to the kernel; for
+    /// small messages it does not, and receiving so is slower on most machines. A connection whose
+    /// kernel seals ends with Error::tls_key_update if its peer asks for other keys (RFC 8446,
+    /// 4.6.3), which the kernel cannot be given.
+    TlsOptions& ktls(KernelTls use);
 
     // ---- debugging ----
 

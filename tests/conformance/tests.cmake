@@ -6,11 +6,12 @@ sluice_test(conformance
                     conformance/writing_test.cpp conformance/flow_control_test.cpp
                     conformance/closing_test.cpp conformance/protocol_switch_test.cpp
                     conformance/reliability_test.cpp
-            TIMEOUT 120
+            TIMEOUT 120 KTLS "*_ktls_*"
 )
 
 # Files, wherever they are sent.
-sluice_test(sendfile SOURCES conformance/sendfile_test.cpp conformance/sendfile_ending_test.cpp TIMEOUT 120)
+sluice_test(sendfile SOURCES conformance/sendfile_test.cpp conformance/sendfile_ending_test.cpp TIMEOUT 120
+            KTLS "*_ktls_*")
 
 sluice_test(sendfile_sim SOURCES conformance/sendfile_sim_test.cpp torture/stage.cpp torture/scene.cpp
             support/tls_pki.cpp support/tls_certificates.cpp SIM)

@@ -129,6 +129,16 @@ class ChunksOverTls(Site):
                 server.end()
 
 
+class AskingForTheKernel(Site):
+    tls = True
+
+    def test_the_bytes_are_the_same_whether_it_can_or_not(self):
+        server = self.serve("--ktls", "on")
+        for name in ("one.txt", "middle.bin", "sub/large.bin"):
+            self.assertEqual(sha256(self.curl(self.url(name)).stdout), sha256(self.files[name]), name)
+        server.end()
+
+
 class Load(Site):
     """wrk, with more connections than cores and for a short time: for answers without an error, not for figures."""
 

@@ -27,7 +27,7 @@ if(SLUICE_BUILD_EXAMPLES)
     foreach(class TlsEchoServer TlsEchoClient HttpsGet StartTls MutualTls CertReload)
         process_test(examples.${class} examples examples/tls_examples_test.py ${class} "${folder}")
     endforeach()
-    foreach(class CurlOverTcp CurlOverTls ChunksOverTls Load LoadOverTls)
+    foreach(class CurlOverTcp CurlOverTls ChunksOverTls AskingForTheKernel Load LoadOverTls)
         process_test(
             examples.FileServer.${class} examples examples/file_server_test.py ${class} "${folder}"
         )

@@ -4,6 +4,7 @@
 #include "support/patience.hpp"
 
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <ostream>
 #include <utility>
@@ -28,6 +29,10 @@ const char* name_of(TransportKind transport) {
             return "tls_over_transport";
         case TransportKind::tls_in_tls:
             return "tls_in_tls";
+        case TransportKind::ktls:
+            return "ktls";
+        case TransportKind::ktls_receiving:
+            return "ktls_receiving";
     }
     return "?";
 }
@@ -68,7 +73,11 @@ std::vector<ConformanceCase> conformance_cases() {
     using enum TransportKind;
     std::vector<ConformanceCase> cases;
     for (const Backend backend : {Backend::epoll}) {
-        for (const TransportKind transport : {tcp, tls, tls_over_transport, tls_in_tls}) {
+        std::vector<TransportKind> transports = {tcp, tls, tls_over_transport, tls_in_tls};
+        if (std::getenv("KTLS_VM") != nullptr) {
+            transports.insert(transports.end(), {ktls, ktls_receiving});
+        }
+        for (const TransportKind transport : transports) {
             for (const ProtocolKind protocol : {ProtocolKind::simple, ProtocolKind::buffered}) {
                 cases.push_back({backend, transport, protocol});
             }

@@ -58,6 +58,18 @@ Result<std::FILE*> open_private_file(const std::string&) noexcept {
     return Result<std::FILE*>::failure(ENOENT);
 }
 
+// ---- TLS in the kernel: the simulated one has none ----
+
+std::error_code use_kernel_tls(int, bool, Bytes) noexcept {
+    return std::make_error_code(std::errc::no_such_file_or_directory);
+}
+IoResult send_record(int, std::uint8_t, Bytes) noexcept {
+    return IoResult::failure(EOPNOTSUPP);
+}
+IoResult receive_record(int, MutableBytes, std::uint8_t&) noexcept {
+    return IoResult::failure(EOPNOTSUPP);
+}
+
 // ---- making sockets ----
 
 Result<int> open_socket(Family family, SocketType type) noexcept {

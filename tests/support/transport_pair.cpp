@@ -101,16 +101,52 @@ Task<void> upgrade_layers(EventLoop& loop, Ref<Transport> lower, bool server_sid
 
 }  // namespace
 
-const TlsContext& test_server_context() {
-    static const TlsContext context =
-        TlsContext::server(pki().server().certificate_file, pki().server().key_file);
-    return context;
+namespace {
+
+TlsOptions options_for(TransportKind kind) {
+    TlsOptions options;
+    if (kind == TransportKind::ktls) {
+        options.ktls(KernelTls::send);
+    } else if (kind == TransportKind::ktls_receiving) {
+        options.ktls(KernelTls::send_and_receive).maximum_version(TlsVersion::tls1_2);
+    }
+    return options;
 }
 
-const TlsContext& test_client_context() {
-    static const TlsContext context =
-        TlsContext::client(TlsOptions().certificate_authority_file(pki().root_file()));
-    return context;
+}  // namespace
+
+// Each in a variable of its own: one that exists before OpenSSL does would be destroyed after it.
+const TlsContext& test_server_context(TransportKind kind) {
+    const auto made = [kind] {
+        return TlsContext::server(pki().server().certificate_file, pki().server().key_file,
+                                  options_for(kind));
+    };
+    if (kind == TransportKind::ktls) {
+        static const TlsContext sealing = made();
+        return sealing;
+    }
+    if (kind == TransportKind::ktls_receiving) {
+        static const TlsContext opening = made();
+        return opening;
+    }
+    static const TlsContext plain = made();
+    return plain;
+}
+
+const TlsContext& test_client_context(TransportKind kind) {
+    const auto made = [kind] {
+        return TlsContext::client(options_for(kind).certificate_authority_file(pki().root_file()));
+    };
+    if (kind == TransportKind::ktls) {
+        static const TlsContext sealing = made();
+        return sealing;
+    }
+    if (kind == TransportKind::ktls_receiving) {
+        static const TlsContext opening = made();
+        return opening;
+    }
+    static const TlsContext plain = made();
+    return plain;
 }
 
 std::string to_string(Via via) {
@@ -190,8 +226,8 @@ void TransportPair::upgrade(Transport& plain, bool server_side) {
 void TransportPair::start_connecting() {
     listener_ = std::make_unique<Listener>(peer_buffers());
     ConnectOptions options;
-    if (kind_ == TransportKind::tls) {
-        options.tls(test_client_context()).server_hostname("example.test");
+    if (is_tls_from_the_start()) {
+        options.tls(test_client_context(kind_)).server_hostname("example.test");
     }
     making_ = loop_.create_task(connect_to(
         loop_, [this] { return make_protocol(); }, listener_->port(), std::move(options), recorder_,
@@ -204,9 +240,9 @@ void TransportPair::start_adopting(bool accepted) {
     speak_tls(!accepted);
     ConnectOptions connect_options;
     AcceptOptions accept_options;
-    if (kind_ == TransportKind::tls) {
-        connect_options.tls(test_client_context()).server_hostname("example.test");
-        accept_options.tls(test_server_context());
+    if (is_tls_from_the_start()) {
+        connect_options.tls(test_client_context(kind_)).server_hostname("example.test");
+        accept_options.tls(test_server_context(kind_));
     }
     making_ = loop_.create_task(adopt_socket(
         loop_, [this] { return make_protocol(); }, Descriptor(ours.release()),
@@ -216,8 +252,8 @@ void TransportPair::start_adopting(bool accepted) {
 
 void TransportPair::start_serving() {
     ServerOptions options;
-    if (kind_ == TransportKind::tls) {
-        options.tls(test_server_context());
+    if (is_tls_from_the_start()) {
+        options.tls(test_server_context(kind_));
     }
     loop_.run_until_complete(
         serve(loop_, [this] { return make_protocol(); }, std::move(options), server_));

@@ -24,11 +24,13 @@ enum class TransportKind : std::uint8_t {
     tls,
     tls_over_transport,  ///< start_tls() over a RelayTransport.
     tls_in_tls,          ///< Three layers, each by start_tls() over the one before.
+    ktls,                ///< TLS 1.3 whose records the kernel seals; only where a kernel does.
+    ktls_receiving,      ///< TLS 1.2 whose records it opens, too.
 };
 
 /// True if connection_made was made by the library itself, not by TransportPair after start_tls().
 [[nodiscard]] constexpr bool is_direct(TransportKind kind) noexcept {
-    return kind == TransportKind::tcp || kind == TransportKind::tls;
+    return kind != TransportKind::tls_over_transport && kind != TransportKind::tls_in_tls;
 }
 
 /// Who makes our end.
@@ -48,10 +50,10 @@ struct PairOptions {
     bool small_buffers = false;
 };
 
-/// The contexts of our end: pki().server(), and a client that trusts its root. One each for the whole
-/// program.
-const TlsContext& test_server_context();
-const TlsContext& test_client_context();
+/// The contexts of our end: pki().server(), and a client that trusts its root. One each of a kind for
+/// the whole program.
+const TlsContext& test_server_context(TransportKind kind = TransportKind::tls);
+const TlsContext& test_client_context(TransportKind kind = TransportKind::tls);
 
 class TransportPair {
 public:
@@ -86,6 +88,9 @@ private:
     void start_serving();
     [[nodiscard]] SocketBuffers peer_buffers() const;
     [[nodiscard]] bool uses_tls() const noexcept { return kind_ != TransportKind::tcp; }
+    [[nodiscard]] bool is_tls_from_the_start() const noexcept {
+        return uses_tls() && is_direct(kind_);
+    }
     [[nodiscard]] std::unique_ptr<StreamProtocol> make_protocol();
     void upgrade(Transport& plain, bool server_side);
     void speak_tls(bool server_side);

@@ -19,6 +19,10 @@ public:
     /// ciphers that are left to OpenSSL, and without memory.
     static std::unique_ptr<RecordSealer> make(const void* crypto_info) noexcept;
 
+    /// The size of that struct, 0 for ciphers that we do not know: behind it OpenSSL keeps things of
+    /// its own.
+    [[nodiscard]] static std::size_t keys_bytes(const void* crypto_info) noexcept;
+
     /// Seals `data`, at most limits::tls_record_bytes, as one record of `type`. `into` has room for
     /// data.size() + record::overhead_bytes, which is what it gets. False if the cipher fails, or
     /// the keys have sealed all they may.

@@ -9,6 +9,9 @@
 #include <sluice/detail/result.hpp>
 #include <sluice/detail/stream_transport.hpp>
 
+#include <memory>
+#include <vector>
+
 namespace sluice::inline v0_1::detail {
 
 class SocketTransport final : public StreamTransport, private Watcher {
@@ -21,8 +24,23 @@ public:
     void write_eof() override;
     void close() override;
     [[nodiscard]] Bytes undelivered_input(MutableBytes space) noexcept override;
+    [[nodiscard]] std::size_t get_write_buffer_size() const noexcept override;
+
+    // ---- for TLS in the kernel ----
+
+    /// Has the kernel seal what is written from here on, or open what is read: then each piece of
+    /// input is a record in plain text, its header before it. Nothing may be unsent.
+    [[nodiscard]] std::error_code use_kernel_tls(bool sending, Bytes keys) noexcept;
+    /// Sends a record of this type, which is no data, before everything that is still unsent. False
+    /// if it cannot be kept.
+    [[nodiscard]] bool send_record(std::uint8_t type, Bytes content) noexcept;
 
 private:
+    struct KernelRecord {
+        std::uint8_t type;
+        std::vector<std::byte> content;
+    };
+
     SocketTransport(LoopCore& core, int fd, SocketAddress local, SocketAddress peer);
     ~SocketTransport() override;
 
@@ -40,6 +58,9 @@ private:
                                    std::size_t& sent) noexcept override;
 
     void read_ready() noexcept;
+    [[nodiscard]] IoResult receive(MutableBytes space) noexcept;
+    [[nodiscard]] bool send_records() noexcept;
+    [[nodiscard]] bool all_sent() const noexcept { return queue_.empty() && records_ == nullptr; }
     [[nodiscard]] bool read_once(std::size_t& budget_bytes) noexcept;
     void receive_eof() noexcept;
     [[nodiscard]] bool send_files() noexcept;
@@ -52,6 +73,8 @@ private:
                                       std::size_t& offered) noexcept;
 
     int fd_;
+    bool kernel_opens_ = false;
+    std::unique_ptr<std::vector<KernelRecord>> records_;  // unsent; rarely any
     SocketAddress local_;
     SocketAddress peer_;
 };

@@ -81,6 +81,10 @@ public:
     /// Takes all segments of `segments` into its own queue, without a copy, and sends them and then
     /// `last`, of which it copies what is not sent.
     void send_segments(WriteQueue& segments, Bytes last = {}) noexcept;
+    /// The same with `pieces`, of which nothing is kept: how many of their bytes have been sent. If
+    /// not all of them, or of the segments, the protocol is paused.
+    [[nodiscard]] std::size_t send_through(WriteQueue& segments,
+                                           std::span<const Bytes> pieces) noexcept;
     /// Why the connection ended, as far as that is known: connection_lost tells it later. Empty if
     /// there is no reason.
     [[nodiscard]] virtual std::error_code failure() const noexcept { return reason_; }

@@ -78,6 +78,16 @@ IoResult send_gathered(int fd, std::span<const Bytes> pieces, bool more_follows 
 std::error_code shutdown_write(int fd) noexcept;
 void close(int fd) noexcept;
 
+// ---- TLS in the kernel ----
+
+/// Gives the kernel the keys of what is sent, or received, from here on: a struct of <linux/tls.h>.
+/// ENOENT if it has no TLS.
+std::error_code use_kernel_tls(int fd, bool sending, Bytes keys) noexcept;
+/// Sends a record of this type, which the kernel seals; all of it or nothing.
+IoResult send_record(int fd, std::uint8_t type, Bytes content) noexcept;
+/// Receives what the kernel has opened: bytes of records of one type, which is stored in `type`.
+IoResult receive_record(int fd, MutableBytes into, std::uint8_t& type) noexcept;
+
 // ---- files ----
 
 struct FileStatus {
@@ -155,6 +165,7 @@ NameAnswer name_of(const SocketAddress& address, bool numeric_host, bool numeric
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/sys_epoll.ipp>
 #include <sluice/impl/sys_file.ipp>
+#include <sluice/impl/sys_kernel_tls.ipp>
 #include <sluice/impl/sys_posix.ipp>
 #include <sluice/impl/sys_resolve.ipp>
 #endif

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 namespace sluice::inline v0_1::detail {
@@ -27,6 +28,19 @@ public:
     /// Called from inside the engine's operations, in the order of the wire. False if the bytes
     /// cannot be kept (no memory): the connection is then beyond repair.
     [[nodiscard]] virtual bool sealed(Bytes ciphertext) noexcept = 0;
+
+    // ---- kernel TLS; where there is none these stay as they are ----
+
+    /// Offers the kernel the keys of everything that is sent, or received, from here on: one of the
+    /// structs of <linux/tls.h>. An error if it does not take them.
+    [[nodiscard]] virtual std::error_code hand_to_kernel(bool /*sending*/,
+                                                         Bytes /*keys*/) noexcept {
+        return std::make_error_code(std::errc::not_a_stream);
+    }
+    /// A record of this type, which is not data's, for the kernel to seal. False as for sealed().
+    [[nodiscard]] virtual bool kernel_seals(std::uint8_t /*type*/, Bytes /*content*/) noexcept {
+        return false;
+    }
 
 protected:
     ~TlsOutput() = default;
@@ -66,6 +80,14 @@ public:
     /// Part of a message of the peer's has arrived that is no data, e.g. a session ticket: OpenSSL
     /// neither writes nor shuts down before the rest is there. Also during the handshake.
     [[nodiscard]] bool amid_message() const noexcept;
+    /// The kernel seals: data is not for write() but goes to the socket as it is.
+    [[nodiscard]] bool kernel_sends() const noexcept { return kernel_sends_; }
+    /// The kernel opens: set_input() is given what it says of each record, as records in plain text.
+    [[nodiscard]] bool kernel_receives() const noexcept { return kernel_receives_; }
+    /// No more input than wanted_input() may be taken from below: the next byte may be one that the
+    /// kernel is to open.
+    [[nodiscard]] bool reads_exactly() const noexcept;
+    [[nodiscard]] std::size_t wanted_input() const noexcept { return wanted_input_; }
     /// write() needs nothing of OpenSSL, and so does not mind amid_message().
     [[nodiscard]] bool writes_directly() const noexcept;
 
@@ -95,7 +117,11 @@ private:
 
     // ---- our own record layer (tls_engine_records.ipp) ----
 
-    void take_keys(const void* crypto_info) noexcept;
+    [[nodiscard]] bool offer_keys(bool sending, const void* crypto_info) noexcept;
+    void note_kernel_refusal(bool sending, std::error_code error) noexcept;
+    [[nodiscard]] bool keys_are_stale() const noexcept;
+    void refuse_key_update() noexcept;
+    [[nodiscard]] bool pass_on(Bytes sealed) noexcept;
     [[nodiscard]] bool renumber(Bytes sealed) noexcept;
     [[nodiscard]] bool seal_records(std::uint8_t type, Bytes data) noexcept;
     void use_peer_secret() noexcept;
@@ -123,7 +149,13 @@ private:
     bool failed_ = false;
     bool handshaken_ = false;
     bool keeps_buffers_ = false;
+    bool keys_offered_ = false;  // for sending
     bool secret_asked_for_ = false;
+    bool kernel_sends_ = false;
+    bool kernel_receives_ = false;
+    bool key_update_refused_ = false;
+    std::uint8_t kernel_record_type_ = 0;  // of what OpenSSL writes next, while the kernel seals
+    std::size_t wanted_input_ = record::header_bytes;
     bool openssl_has_data_ = false;  // of a record that it was handed
     bool shut_down_ = false;         // close_notify was asked for
     TlsRecordOfTroubles troubles_;

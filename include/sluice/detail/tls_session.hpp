@@ -68,6 +68,8 @@ public:
     bool hello_seen = false;
     /// Client: the peer under whose name sessions are kept; empty if they are not.
     std::string session_peer;
+    /// Why the kernel does not seal or open, if OpenSSL did hand over the keys.
+    std::string ktls_refusal;
     /// Server: the client's first traffic secret, once ask_for_peer_secret() has worked.
     std::vector<std::byte> peer_secret;
     void forget_peer_secret() noexcept;
@@ -83,6 +85,10 @@ void check_server_name(std::string_view name, const char* method);
 /// std::invalid_argument.
 SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endpoint,
                 TlsRecordOfTroubles& troubles);
+
+/// What the connection's context, which an SNI table may have chosen, says of record layers.
+[[nodiscard]] bool wants_kernel(const ssl_st& ssl, bool sending) noexcept;
+[[nodiscard]] bool leaves_records_to_openssl(const ssl_st& ssl) noexcept;
 
 /// Has the secret under which the peer will send put into its `troubles`, while a server waits for the
 /// client's Finished. Where that cannot be done it is not: the peer must not be asked for a

@@ -10,6 +10,7 @@
 // ciphertext is under way. Small writes of one callback are gathered and sealed as full records.
 #pragma once
 
+#include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/stream_transport.hpp>
 #include <sluice/detail/tls_engine.hpp>
 #include <sluice/options.hpp>
@@ -82,7 +83,9 @@ private:
     [[nodiscard]] bool send_pieces(std::span<const Bytes> pieces,
                                    std::size_t& sent) noexcept override;
     void update_interest() noexcept override;
-    [[nodiscard]] bool kernel_sends_files() const noexcept override { return false; }
+    [[nodiscard]] bool kernel_sends_files() const noexcept override {
+        return engine_.kernel_sends();
+    }
     void run_file() noexcept override;
     void end_with(std::error_code reason) noexcept override;
     void run_start() noexcept override;
@@ -91,8 +94,11 @@ private:
     void release_lower() noexcept override;
     void finish_writing() noexcept override;
     void extra_info(std::uint32_t key, void* value) const override;
+    [[nodiscard]] TransportCounters counters() const;
 
     [[nodiscard]] bool sealed(Bytes ciphertext) noexcept override;
+    [[nodiscard]] std::error_code hand_to_kernel(bool sending, Bytes keys) noexcept override;
+    [[nodiscard]] bool kernel_seals(std::uint8_t type, Bytes content) noexcept override;
     void on_timer() noexcept override;
     void cool() noexcept override { engine_.keep_buffers(false); }
     void warm_or_cool(std::size_t received) noexcept;
@@ -122,6 +128,7 @@ private:
     void truncated() noexcept;
     [[nodiscard]] bool wants_input() const noexcept;
 
+    [[nodiscard]] bool send_by_kernel(std::span<const Bytes> pieces, std::size_t& sent) noexcept;
     [[nodiscard]] bool seal_burst(std::span<const Bytes> pieces, std::size_t& sent) noexcept;
     [[nodiscard]] std::size_t seal(Bytes data, bool is_last) noexcept;
     void pass_down() noexcept;
@@ -133,6 +140,7 @@ private:
 
     Ref<Transport> lower_;
     StreamTransport* stream_;  // lower_, if it is one of ours
+    SocketTransport* socket_;  // lower_, if it is a socket of ours
     LowerProtocol* adapter_ = nullptr;
     State state_ = State::handshake;
     bool server_side_;
@@ -149,6 +157,8 @@ private:
     unsigned layer_ = 0;
     Duration handshake_timeout_;
     Duration shutdown_timeout_;
+    std::uint64_t flushed_bytes_ = 0;       // that the kernel had taken when the timer was set
+    std::uint64_t sent_before_kernel_ = 0;  // by the socket, before its kernel sealed
     WriteQueue sealed_;
     TlsEngine engine_;
     std::vector<std::byte> unread_;  // what the engine's input points to between deliveries

@@ -47,6 +47,8 @@ public:
                 return "the TLS handshake took too long";
             case Error::tls_shutdown_timeout:
                 return "TLS shutdown timed out";
+            case Error::tls_key_update:
+                return "the peer asked for other keys, which kernel TLS cannot be given";
             case Error::file_truncated:
                 return "the file ended before all that was promised of it had been sent";
         }

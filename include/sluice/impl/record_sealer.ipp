@@ -76,10 +76,29 @@ SLUICE_INLINE std::unique_ptr<RecordSealer> RecordSealer::make(const void* crypt
     return sealer;
 }
 
+SLUICE_INLINE std::size_t RecordSealer::keys_bytes(const void* crypto_info) noexcept {
+    tls_crypto_info kind{};
+    std::memcpy(&kind, crypto_info, sizeof kind);
+    switch (kind.cipher_type) {
+        case TLS_CIPHER_AES_GCM_128:
+            return sizeof(tls12_crypto_info_aes_gcm_128);
+        case TLS_CIPHER_AES_GCM_256:
+            return sizeof(tls12_crypto_info_aes_gcm_256);
+        case TLS_CIPHER_CHACHA20_POLY1305:
+            return sizeof(tls12_crypto_info_chacha20_poly1305);
+        default:
+            return 0;
+    }
+}
+
 #else
 
 SLUICE_INLINE std::unique_ptr<RecordSealer> RecordSealer::make(const void*) noexcept {
     return nullptr;
+}
+
+SLUICE_INLINE std::size_t RecordSealer::keys_bytes(const void*) noexcept {
+    return 0;
 }
 
 #endif

@@ -4,6 +4,10 @@
 #include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/sys.hpp>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
 namespace sluice::inline v0_1::detail {
 
 SLUICE_INLINE Ref<SocketTransport> SocketTransport::create(LoopCore& core, Descriptor socket,
@@ -77,7 +81,7 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
     if (space.empty() || !is_reading() || asked != protocol_.get()) {
         return false;
     }
-    const IoResult received = sys::recv(fd_, space);
+    const IoResult received = receive(space);
     ++core_->counters.receive_calls;
     if (received.blocked()) {
         return false;
@@ -95,7 +99,8 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
     counters_.bytes_received += count;
     deliver(space.first(count));
     // A short read has emptied the socket; asking again would only give "would block".
-    if (count < space.size() || count >= budget_bytes) {
+    const bool emptied = count < space.size() && !kernel_opens_;
+    if (emptied || count >= budget_bytes) {
         return false;
     }
     budget_bytes -= count;
@@ -103,8 +108,32 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
 }
 
 SLUICE_INLINE Bytes SocketTransport::undelivered_input(MutableBytes space) noexcept {
-    const IoResult received = sys::recv(fd_, space);
+    const IoResult received = receive(space);
     return space.first(received.ok() ? received.value() : 0);
+}
+
+SLUICE_INLINE IoResult SocketTransport::receive(MutableBytes space) noexcept {
+    if (!kernel_opens_) {
+        return sys::recv(fd_, space);
+    }
+    // What OpenSSL would have read from a socket of its own (its ktls_read_record).
+    constexpr std::size_t header_bytes = 5;
+    if (space.size() <= header_bytes) {
+        return IoResult::failure(EINVAL);
+    }
+    std::uint8_t type = 0;
+    const MutableBytes room = space.subspan(header_bytes);
+    const IoResult received =
+        sys::receive_record(fd_, room.first(std::min(room.size(), limits::tls_record_bytes)), type);
+    if (!received.ok() || received.value() == 0) {
+        return received;
+    }
+    const std::size_t count = received.value();
+    const std::array<unsigned, header_bytes> header = {
+        type, 3, 3, static_cast<unsigned>(count >> 8), static_cast<unsigned>(count & 0xff)};
+    std::ranges::transform(header, space.begin(),
+                           [](unsigned byte) { return static_cast<std::byte>(byte); });
+    return IoResult(header_bytes + count);
 }
 
 SLUICE_INLINE void SocketTransport::receive_eof() noexcept {
@@ -136,7 +165,7 @@ SLUICE_INLINE void SocketTransport::close() {
     }
     closing_ = true;
     update_interest();
-    if (queue_.empty()) {
+    if (all_sent()) {
         end_with({});
     }
 }
@@ -146,6 +175,7 @@ SLUICE_INLINE void SocketTransport::end_with(std::error_code reason) noexcept {
         return;
     }
     drop_queue(reason);
+    records_.reset();
     core_->unwatch(*this, fd_);
     defer(lost_pending);
 }

@@ -23,6 +23,9 @@ SLUICE_INLINE void SocketTransport::write_eof() {
 
 SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
                                                 std::size_t& sent) noexcept {
+    if (records_ != nullptr && !send_records()) {
+        return !ended();
+    }
     if (queue_.has_file() && !send_files()) {
         return !ended();
     }
@@ -88,6 +91,67 @@ SLUICE_INLINE IoResult SocketTransport::send_front(std::span<const Bytes> pieces
         offered += gathered[index].size();
     }
     return sys::send_gathered(fd_, {gathered.data(), count});
+}
+
+// ---- TLS in the kernel ----
+
+SLUICE_INLINE std::error_code SocketTransport::use_kernel_tls(bool sending, Bytes keys) noexcept {
+    SLUICE_ASSERT(!sending || all_sent());
+    const std::error_code error = ended() ? std::make_error_code(std::errc::not_connected)
+                                          : sys::use_kernel_tls(fd_, sending, keys);
+    if (!error && !sending) {
+        kernel_opens_ = true;
+    }
+    return error;
+}
+
+SLUICE_INLINE bool SocketTransport::send_record(std::uint8_t type, Bytes content) noexcept {
+    if (ended()) {
+        return true;
+    }
+    try {
+        if (records_ == nullptr) {
+            records_ = std::make_unique<std::vector<KernelRecord>>();
+        }
+        records_->push_back({.type = type, .content = {content.begin(), content.end()}});
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    if (!write_blocked_) {
+        flush_queue();
+    }
+    pause_if_above();
+    return true;
+}
+
+/// False if not all could be sent now.
+SLUICE_INLINE bool SocketTransport::send_records() noexcept {
+    while (!records_->empty()) {
+        const KernelRecord& record = records_->front();
+        const IoResult result = sys::send_record(fd_, record.type, record.content);
+        ++core_->counters.send_calls;
+        if (result.blocked()) {
+            wait_until_writable();
+            return false;
+        }
+        if (!result.ok()) {
+            end_with(result.error());
+            return false;
+        }
+        records_->erase(records_->begin());
+    }
+    records_.reset();
+    return true;
+}
+
+SLUICE_INLINE std::size_t SocketTransport::get_write_buffer_size() const noexcept {
+    std::size_t size = queue_.size();
+    if (records_ != nullptr) {
+        for (const KernelRecord& record : *records_) {
+            size += record.content.size();
+        }
+    }
+    return size;
 }
 
 // ---- files ----
@@ -182,7 +246,7 @@ SLUICE_INLINE bool SocketTransport::send_otherwise(std::error_code& error) noexc
 
 /// What was waiting for the queue to empty: the end of the stream, or the end of the connection.
 SLUICE_INLINE void SocketTransport::finish_writing() noexcept {
-    if (!queue_.empty()) {
+    if (!all_sent()) {
         return;
     }
     if (closing_) {

@@ -260,6 +260,25 @@ SLUICE_INLINE void StreamTransport::send_segments(WriteQueue& segments, Bytes la
     pause_if_above();
 }
 
+SLUICE_INLINE std::size_t StreamTransport::send_through(WriteQueue& segments,
+                                                        std::span<const Bytes> pieces) noexcept {
+    if (ended()) {
+        segments.clear(core_->gather_pool(), reason_);
+        return 0;
+    }
+    queue_.splice_back(segments);
+    std::size_t sent = 0;
+    if (!write_blocked_ && send_pieces(pieces, sent) && !queue_.empty()) {
+        queue_.return_blocks(core_->gather_pool());
+    }
+    // Whoever kept some is told when to go on, even if nothing is unsent here.
+    if (write_blocked_ && !ended() && !watermarks_.paused()) {
+        watermarks_.set_paused();
+        dispatch(*core_, site("protocol.pause_writing()"), [this] { protocol_->pause_writing(); });
+    }
+    return sent;
+}
+
 SLUICE_INLINE void StreamTransport::flush_queue() noexcept {
     std::size_t sent = 0;
     if (send_pieces({}, sent) && !queue_.empty()) {

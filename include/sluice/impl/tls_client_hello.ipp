@@ -159,7 +159,7 @@ private:
         const std::uint64_t ticket_option = SSL_CTX_get_options(&chosen) & SSL_OP_NO_TICKET;
         SSL_clear_options(ssl_, SSL_OP_NO_TICKET);
         SSL_set_options(ssl_, ticket_option);
-        if (settings.leaves_records_to_openssl()) {
+        if (settings.leaves_records_to_openssl() && settings.ktls == KernelTls::off) {
             SSL_clear_options(ssl_, SSL_OP_ENABLE_KTLS);
         } else {
             SSL_set_options(ssl_, SSL_OP_ENABLE_KTLS);

@@ -286,6 +286,17 @@ SLUICE_INLINE ssl_ctx_st* TlsContextState::native_handle() const noexcept {
     return current_.get();
 }
 
+// ---- record layers ----
+
+SLUICE_INLINE bool wants_kernel(const ssl_st& ssl, bool sending) noexcept {
+    const KernelTls wanted = TlsGeneration::of(&ssl).settings->ktls;
+    return wanted == KernelTls::send_and_receive || (sending && wanted == KernelTls::send);
+}
+
+SLUICE_INLINE bool leaves_records_to_openssl(const ssl_st& ssl) noexcept {
+    return TlsGeneration::of(&ssl).settings->leaves_records_to_openssl();
+}
+
 // ---- the peer's secret ----
 
 SLUICE_INLINE void TlsRecordOfTroubles::forget_peer_secret() noexcept {
@@ -372,8 +383,8 @@ SLUICE_INLINE SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endp
     if (!ssl || SSL_set_app_data(ssl.get(), &troubles) != 1) {
         throw_openssl("cannot make an SSL object");
     }
-    if (!state.settings().leaves_records_to_openssl()) {
-        // Or OpenSSL would not offer its keys, which the engine takes and declines.
+    if (!state.settings().leaves_records_to_openssl() || state.settings().ktls != KernelTls::off) {
+        // Or OpenSSL would not offer its keys.
         SSL_set_options(ssl.get(), SSL_OP_ENABLE_KTLS);
     }
     if (endpoint.server_side) {

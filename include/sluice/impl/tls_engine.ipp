@@ -28,6 +28,7 @@ struct LentBio {
                            ? engine.input_
                            : engine.handed_over_;
         BIO_clear_retry_flags(bio);
+        engine.wanted_input_ = size;
         if (input.empty()) {
             // Never "end of file": how a stream ends is the transport's to judge.
             BIO_set_retry_read(bio);
@@ -40,6 +41,10 @@ struct LentBio {
             engine.opened_at_ = into + record::header_bytes;
         }
         *count = std::min(size, input.size());
+        if (engine.kernel_receives_ && record::is_whole(input)) {
+            // As from a socket whose kernel opens: one record at a time.
+            *count = std::min(*count, record::size(input));
+        }
         copy_bytes(into, input.data(), *count);
         input = input.subspan(*count);
         return 1;
@@ -49,10 +54,9 @@ struct LentBio {
         TlsEngine& engine = engine_of(bio);
         BIO_clear_retry_flags(bio);
         engine.sealed_at_ = from + record::header_bytes;
-        const Bytes bytes = std::as_bytes(std::span(from, size));
         // Always accepts: flow control is decided before plaintext is sealed, not in the middle of
         // a record.
-        if (!(engine.sealer_ ? engine.renumber(bytes) : engine.output_.sealed(bytes))) {
+        if (!engine.pass_on(std::as_bytes(std::span(from, size)))) {
             engine.output_lost_ = true;
             *count = 0;
             return -1;
@@ -62,15 +66,32 @@ struct LentBio {
     }
 
     static long control(BIO* bio, int command, long number, void* pointer) noexcept {
-        // Not in <openssl/bio.h>, since only libssl and its own BIOs are to use it: it offers the
-        // keys of what is sent from here on, for the kernel. 0 would be those for receiving.
+        // Those that <openssl/bio.h> only mentions, since only libssl and its own BIOs are to use
+        // them: the keys of what is received (0) or sent from here on, for the kernel; and of what
+        // type the next record is that the kernel seals.
         constexpr int set_ktls = 72;
-        if (command == set_ktls && number != 0) {
-            engine_of(bio).take_keys(pointer);
+        constexpr int set_record_type = 74;
+        constexpr int clear_record_type = 75;
+        TlsEngine& engine = engine_of(bio);
+        switch (command) {
+            case BIO_CTRL_FLUSH:
+                // Even when bytes remain queued: OpenSSL's buffering BIO does not pass "retry" on.
+                return 1;
+            case set_ktls:
+                return engine.offer_keys(number != 0, pointer) ? 1 : 0;
+            case BIO_CTRL_GET_KTLS_SEND:
+                return engine.kernel_sends_ ? 1 : 0;
+            case BIO_CTRL_GET_KTLS_RECV:
+                return engine.kernel_receives_ ? 1 : 0;
+            case set_record_type:
+                engine.kernel_record_type_ = static_cast<std::uint8_t>(number);
+                return 0;
+            case clear_record_type:
+                engine.kernel_record_type_ = 0;
+                return 0;
+            default:
+                return 0;
         }
-        // A flush must succeed even when bytes remain queued: OpenSSL's buffering BIO does not pass
-        // "retry" on. Everything else is answered with no: OpenSSL goes on sealing what it says.
-        return command == BIO_CTRL_FLUSH ? 1 : 0;
     }
 
     static int create(BIO* bio) noexcept {
@@ -148,7 +169,7 @@ SLUICE_INLINE void TlsEngine::fail(const char* phase) noexcept {
 SLUICE_INLINE TlsStatus TlsEngine::handshake() noexcept {
     ERR_clear_error();
     const TlsStatus status = perform("handshake", [](SSL* ssl) { return SSL_do_handshake(ssl); });
-    if (status == TlsStatus::want_input && sealer_ != nullptr && !secret_asked_for_) {
+    if (status == TlsStatus::want_input && keys_offered_ && !secret_asked_for_) {
         // All that a server waits for now is the client's Finished, and the secret of what follows.
         secret_asked_for_ = true;
         ask_for_peer_secret(*ssl_);
@@ -165,27 +186,31 @@ SLUICE_INLINE TlsStatus TlsEngine::handshake() noexcept {
 /// From here on OpenSSL may take as much input at once as fits its buffer: several small records then
 /// cost it one buffer and one call of ours instead of two calls each.
 SLUICE_INLINE void TlsEngine::read_ahead() noexcept {
-    SSL_set_read_ahead(ssl_.get(), 1);
+    // With a kernel that opens, OpenSSL must see one record at a time.
+    if (!kernel_receives_) {
+        SSL_set_read_ahead(ssl_.get(), 1);
+    }
 }
 
 SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) noexcept {
     count = 0;
     use_peer_secret();
-    if (opener_ == nullptr) {
-        return read_by_openssl(space, count);
-    }
     if (failed_) {
         return TlsStatus::failed;
     }
     TlsStatus status = TlsStatus::failed;
     try {
-        status = open_records(space, count);
+        status = opener_ == nullptr ? read_by_openssl(space, count) : open_records(space, count);
     } catch (const std::bad_alloc&) {
         output_lost_ = true;
         fail("data");
     }
     if (opener_ && !keeps_buffers_) {
         opener_->rest();
+    }
+    if (keys_are_stale()) {
+        refuse_key_update();
+        return TlsStatus::failed;
     }
     return status;
 }
@@ -279,6 +304,10 @@ SLUICE_INLINE TlsStatus TlsEngine::shutdown() noexcept {
     return received ? TlsStatus::done : TlsStatus::want_input;
 }
 
+SLUICE_INLINE bool TlsEngine::reads_exactly() const noexcept {
+    return !handshaken_ && wants_kernel(*ssl_, false);
+}
+
 SLUICE_INLINE bool TlsEngine::amid_message() const noexcept {
     return SSL_in_init(ssl_.get()) != 0;
 }
@@ -314,6 +343,9 @@ SLUICE_INLINE void TlsEngine::keep_buffers(bool on) noexcept {
 SLUICE_INLINE std::error_code TlsEngine::failure_code() const noexcept {
     if (output_lost_) {
         return std::make_error_code(std::errc::not_enough_memory);
+    }
+    if (key_update_refused_) {
+        return Error::tls_key_update;
     }
     if (failure().verify_code != 0) {
         return Error::tls_certificate_rejected;

@@ -14,10 +14,79 @@
 
 namespace sluice::inline v0_1::detail {
 
+// ---- keys that OpenSSL hands over ----
+
+/// True if the kernel has taken them. The keys for sending are ours, if not.
+SLUICE_INLINE bool TlsEngine::offer_keys(bool sending, const void* crypto_info) noexcept {
+    keys_offered_ = keys_offered_ || sending;
+    if (wants_kernel(*ssl_, sending)) {
+        const Bytes keys(static_cast<const std::byte*>(crypto_info),
+                         RecordSealer::keys_bytes(crypto_info));
+        // What the kernel shall open must not be here already.
+        const std::error_code error =
+            keys.empty()                  ? std::make_error_code(std::errc::operation_not_supported)
+            : !sending && !input_.empty() ? std::make_error_code(std::errc::device_or_resource_busy)
+                                          : output_.hand_to_kernel(sending, keys);
+        if (!error) {
+            (sending ? kernel_sends_ : kernel_receives_) = true;
+            return true;
+        }
+        note_kernel_refusal(sending, error);
+    }
+    if (sending && !leaves_records_to_openssl(*ssl_)) {
+        sealer_ = RecordSealer::make(crypto_info);  // null: OpenSSL seals
+    }
+    return false;
+}
+
+SLUICE_INLINE void TlsEngine::note_kernel_refusal(bool sending, std::error_code error) noexcept {
+    try {
+        if (error == std::errc::not_a_stream) {
+            troubles_.ktls_refusal = "not directly over a socket of ours";
+        } else if (error == std::errc::no_such_file_or_directory) {
+            troubles_.ktls_refusal = "the kernel has no TLS (module tls)";
+        } else if (error == std::errc::device_or_resource_busy) {
+            troubles_.ktls_refusal =
+                sending ? "bytes of the handshake were still unsent"
+                        : "bytes had been received that the kernel should have opened";
+        } else {
+            troubles_.ktls_refusal = "the kernel refused the keys: " + error.message();
+        }
+    } catch (const std::bad_alloc&) {
+        troubles_.ktls_refusal.clear();
+    }
+}
+
+/// The peer wants other keys, which OpenSSL 3.0 would use by itself: what it says then is garbage to
+/// whoever expects what the kernel seals.
+SLUICE_INLINE bool TlsEngine::keys_are_stale() const noexcept {
+    return kernel_sends_ && !failed_ && SSL_get_key_update_type(ssl_.get()) != SSL_KEY_UPDATE_NONE;
+}
+
+SLUICE_INLINE void TlsEngine::refuse_key_update() noexcept {
+    constexpr std::uint8_t alert = 21;
+    constexpr std::array<std::byte, 2> internal_error = {std::byte{2}, std::byte{80}};
+    key_update_refused_ = true;
+    try {
+        troubles_.refusal = "the peer asked for other keys, which the kernel cannot be given";
+    } catch (const std::bad_alloc&) {
+        troubles_.refusal.clear();
+    }
+    troubles_.alert_sent = std::to_integer<int>(internal_error[1]);
+    fail("data");
+    output_lost_ = !output_.kernel_seals(alert, internal_error);
+}
+
 // ---- sealing ----
 
-SLUICE_INLINE void TlsEngine::take_keys(const void* crypto_info) noexcept {
-    sealer_ = RecordSealer::make(crypto_info);  // null: OpenSSL seals
+/// What OpenSSL writes.
+SLUICE_INLINE bool TlsEngine::pass_on(Bytes sealed) noexcept {
+    if (kernel_sends_) {
+        const bool is_data = kernel_record_type_ == 0;
+        return output_.kernel_seals(is_data ? record::application_data : kernel_record_type_,
+                                    sealed);
+    }
+    return sealer_ != nullptr ? renumber(sealed) : output_.sealed(sealed);
 }
 
 /// Passes on what OpenSSL has sealed, which knows nothing of the records that we have. False if it

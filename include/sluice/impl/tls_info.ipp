@@ -105,6 +105,27 @@ inline std::string server_name_of(const SSL* ssl) {
     return name == nullptr ? std::string() : name;
 }
 
+inline void describe_kernel(ssl_st& ssl, TlsDetails& details) {
+    BIO* const wire = SSL_get_wbio(&ssl);
+    details.ktls_send = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_SEND, 0, nullptr) > 0;
+    details.ktls_recv = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_RECV, 0, nullptr) > 0;
+    const auto* record = static_cast<const TlsRecordOfTroubles*>(SSL_get_app_data(&ssl));
+    if (details.ktls_send && details.ktls_recv) {
+        return;
+    }
+    if (!wants_kernel(ssl, true)) {
+        details.ktls_reason = "not asked for";
+    } else if (details.ktls_send && !wants_kernel(ssl, false)) {
+        details.ktls_reason = "receiving was not asked for";
+    } else if (record != nullptr && !record->ktls_refusal.empty()) {
+        details.ktls_reason = record->ktls_refusal;
+    } else {
+        details.ktls_reason = "OpenSSL hands over no keys for " +
+                              std::string(details.ktls_send ? "receiving with " : "") +
+                              details.version + " and " + details.cipher;
+    }
+}
+
 SLUICE_INLINE std::shared_ptr<const TlsDetails> describe_connection(ssl_st& ssl, int layer) {
     auto details = std::make_shared<TlsDetails>();
     details->version = SSL_get_version(&ssl);
@@ -123,12 +144,7 @@ SLUICE_INLINE std::shared_ptr<const TlsDetails> describe_connection(ssl_st& ssl,
     details->unique = unique_binding(&ssl);
     details->server_end_point = end_point_binding(&ssl);
     details->layer = layer;
-    BIO* const wire = SSL_get_wbio(&ssl);
-    details->ktls_send = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_SEND, 0, nullptr) > 0;
-    details->ktls_recv = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_RECV, 0, nullptr) > 0;
-    if (!details->ktls_send || !details->ktls_recv) {
-        details->ktls_reason = "not asked for";
-    }
+    describe_kernel(ssl, *details);
     ERR_clear_error();
     return details;
 }

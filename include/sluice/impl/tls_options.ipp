@@ -275,6 +275,11 @@ SLUICE_INLINE TlsOptions& TlsOptions::openssl_record_layer(bool on) {
     return *this;
 }
 
+SLUICE_INLINE TlsOptions& TlsOptions::ktls(KernelTls use) {
+    settings_->ktls = use;
+    return *this;
+}
+
 SLUICE_INLINE TlsOptions& TlsOptions::key_log_file(std::string file) {
     detail::require_text(file, "key_log_file");
     settings_->key_log_file = std::move(file);

@@ -78,6 +78,7 @@ struct TlsSettings {
 
     bool session_resumption = true;
     bool openssl_record_layer = false;
+    KernelTls ktls = KernelTls::off;
     std::size_t session_cache_size = tls_limits::session_cache_size;
     std::string key_log_file;
 

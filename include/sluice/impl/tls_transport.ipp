@@ -23,6 +23,7 @@ SLUICE_INLINE TlsTransport::TlsTransport(LoopCore& core, Ref<Transport> lower, c
     : StreamTransport(core),
       lower_(std::move(lower)),
       stream_(dynamic_cast<StreamTransport*>(lower_.get())),
+      socket_(dynamic_cast<SocketTransport*>(lower_.get())),
       server_side_(plan.endpoint.server_side),
       handshake_timeout_(plan.handshake_timeout),
       shutdown_timeout_(plan.shutdown_timeout),
@@ -198,6 +199,9 @@ SLUICE_INLINE MutableBytes TlsTransport::lower_space() {
     // connections of the loop. Others may take their time.
     if (stream_ != nullptr && layer_ < limits::tls_shared_layers) {
         const MutableBytes space = core_->tls_receive_area(layer_).space();
+        if (state_ == State::handshake && socket_ != nullptr && engine_.reads_exactly()) {
+            return space.first(std::min(space.size(), engine_.wanted_input()));
+        }
         const bool unknown_client = server_side_ && state_ == State::handshake;
         return unknown_client ? space.first(limits::tls_handshake_space_bytes) : space;
     }

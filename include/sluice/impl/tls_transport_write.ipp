@@ -14,6 +14,9 @@ namespace sluice::inline v0_1::detail {
 
 SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
                                              std::size_t& sent) noexcept {
+    if (engine_.kernel_sends() && state_ != State::handshake) {
+        return send_by_kernel(pieces, sent);
+    }
     std::size_t bursts = 0;
     while (!write_blocked_ && !ended()) {
         if (queue_.has_file() && bursts++ == limits::file_turn_bytes / limits::tls_burst_bytes) {
@@ -57,6 +60,38 @@ SLUICE_INLINE void TlsTransport::run_file() noexcept {
     if (lower_->get_write_buffer_size() == 0) {
         writable_again();
     }
+}
+
+/// Plaintext, for the kernel to seal; files, too.
+SLUICE_INLINE bool TlsTransport::send_by_kernel(std::span<const Bytes> pieces,
+                                                std::size_t& sent) noexcept {
+    if (!write_blocked_ && !ended()) {
+        sent += stream_->send_through(queue_, pieces);
+    }
+    notice_lower_failure();
+    return !ended();
+}
+
+SLUICE_INLINE std::error_code TlsTransport::hand_to_kernel(bool sending, Bytes keys) noexcept {
+    if (socket_ == nullptr) {
+        return std::make_error_code(std::errc::not_a_stream);
+    }
+    if (sending) {
+        // What other keys have sealed must be in the kernel before these are.
+        pass_down();
+        if (lower_->get_write_buffer_size() != 0) {
+            return std::make_error_code(std::errc::device_or_resource_busy);
+        }
+    }
+    const std::error_code error = socket_->use_kernel_tls(sending, keys);
+    if (!error && sending) {
+        sent_before_kernel_ = socket_->get_extra_info(extra::counters).bytes_sent;
+    }
+    return error;
+}
+
+SLUICE_INLINE bool TlsTransport::kernel_seals(std::uint8_t type, Bytes content) noexcept {
+    return socket_->send_record(type, content);
 }
 
 /// Seals the queue and then `pieces`, until a burst is full, nothing is left or a file is waited for.
@@ -223,7 +258,7 @@ SLUICE_INLINE void TlsTransport::finish_writing() noexcept {
         }
         return;
     }
-    if (!queue_.empty()) {
+    if (!queue_.empty() || (engine_.kernel_sends() && lower_->get_write_buffer_size() != 0)) {
         return;
     }
     state_ = State::closing;
@@ -276,6 +311,14 @@ SLUICE_INLINE void TlsTransport::on_timer() noexcept {
     if (state_ == State::handshake) {
         end_with(Error::tls_handshake_timeout);
         return;
+    }
+    if (state_ == State::flushing && engine_.kernel_sends()) {
+        const std::uint64_t bytes = socket_->get_extra_info(extra::counters).bytes_sent;
+        if (std::exchange(flushed_bytes_, bytes) != bytes) {
+            // The time is for a peer that does not read, and this one does.
+            arm(shutdown_timeout_);
+            return;
+        }
     }
     // An engine that failed has its reason already.
     if (!ended()) {
@@ -353,10 +396,20 @@ SLUICE_INLINE void TlsTransport::release_lower() noexcept {
     }
 }
 
+SLUICE_INLINE TransportCounters TlsTransport::counters() const {
+    TransportCounters counters = counters_;
+    if (engine_.kernel_sends()) {
+        // What went down was plaintext already.
+        counters.bytes_sent +=
+            socket_->get_extra_info(extra::counters).bytes_sent - sent_before_kernel_;
+    }
+    return counters;
+}
+
 SLUICE_INLINE void TlsTransport::extra_info(std::uint32_t key, void* value) const {
     switch (key) {
         case extra::counters.id:
-            *static_cast<TransportCounters*>(value) = counters_;
+            *static_cast<TransportCounters*>(value) = counters();
             break;
         case extra::tls.id:
             if (handshaken_) {
