@@ -73,6 +73,8 @@ inline constexpr std::chrono::seconds tls_shutdown_time{30};
 // is asked for at most (sendfile(2): Linux never sends more).
 inline constexpr std::size_t file_turn_bytes = 2 * 1024 * 1024;
 inline constexpr std::size_t file_call_bytes = 0x7ffff000;
+// From this size on a file is worth the two system calls that see to full packets (tcp(7), TCP_CORK).
+inline constexpr std::size_t file_cork_bytes = 128 * 1024;
 // Files that the kernel cannot send by itself are read in chunks. In 16 KiB ones a large file costs
 // three times the CPU; past a few MiB a chunk leaves the caches before it is sent.
 inline constexpr std::size_t file_chunk_bytes = 256 * 1024;

@@ -10,6 +10,8 @@
 #include <thread>
 
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 namespace sluice::test {
@@ -72,6 +74,30 @@ TEST_P(SendfileFaultsPlain, a_header_and_its_file_leave_in_two_calls_and_share_a
     counter_.clear();
     transport().write(pattern(50'000));
     EXPECT_EQ(counter_.sent(fd_).at(0).flags & MSG_MORE, 0);
+}
+
+TEST_P(SendfileFaultsPlain, a_large_file_fills_its_packets_and_its_last_one_does_not_wait) {
+    open_counted({.small_buffers = true});
+    const auto corked = [&] {
+        int value = -1;
+        socklen_t size = sizeof value;
+        EXPECT_EQ(::getsockopt(fd_, IPPROTO_TCP, TCP_CORK, &value, &size), 0);
+        return value;
+    };
+    const TempFile file(pattern(300'001));
+    send(file.fd(), 0, 50'000);
+    EXPECT_EQ(corked(), 0) << "a small file is not worth it";
+    send(file.fd());
+    expect_arrived(pattern(50'000) + pattern(300'001));
+    EXPECT_EQ(corked(), 0);
+    send(file.fd());
+    EXPECT_EQ(corked(), 1);
+    expect_arrived(pattern(300'001));
+    EXPECT_EQ(corked(), 0);
+    refuse_sendfile();
+    send(file.fd());
+    EXPECT_EQ(corked(), 0) << "what is read here may take its time";
+    expect_arrived(pattern(300'001));
 }
 
 TEST_P(SendfileFaultsTls, a_header_and_a_small_file_in_memory_are_read_and_sent_at_once) {

@@ -67,6 +67,8 @@ private:
     [[nodiscard]] IoResult send_front_file(std::size_t most, std::size_t& offered) noexcept;
     [[nodiscard]] IoResult send_before_file(std::size_t& offered) noexcept;
     [[nodiscard]] bool send_otherwise(std::error_code& error) noexcept;
+    void consume_file(std::size_t byte_count) noexcept;
+    void set_corked(bool corked) noexcept;
     void count_sent(std::size_t byte_count) noexcept;
     void wait_until_writable() noexcept;
     [[nodiscard]] IoResult send_front(std::span<const Bytes> pieces, std::size_t skip,
@@ -74,6 +76,7 @@ private:
 
     int fd_;
     bool kernel_opens_ = false;
+    bool corked_ = false;
     std::unique_ptr<std::vector<KernelRecord>> records_;  // unsent; rarely any
     SocketAddress local_;
     SocketAddress peer_;

@@ -48,6 +48,7 @@ enum class SocketOption : std::uint8_t {
     reuse_port,     // SO_REUSEPORT
     keep_alive,     // SO_KEEPALIVE
     v6_only,        // IPV6_V6ONLY
+    cork,           // TCP_CORK: only full packets leave
 };
 
 Result<int> open_socket(Family family, SocketType type) noexcept;

@@ -194,7 +194,7 @@ SLUICE_INLINE bool SocketTransport::send_files() noexcept {
         if (!is_file) {
             queue_.consume(taken, core_->gather_pool());
         } else if (taken != 0) {
-            queue_.consume_file(taken);
+            consume_file(taken);
         } else {
             end_with(Error::file_truncated);
             return false;
@@ -212,8 +212,28 @@ SLUICE_INLINE bool SocketTransport::send_files() noexcept {
 SLUICE_INLINE IoResult SocketTransport::send_front_file(std::size_t most,
                                                         std::size_t& offered) noexcept {
     const FileSend& file = front_file();
+    if (!file.started() && file.rest() >= limits::file_cork_bytes &&
+        local_.family() != Family::unix_domain) {
+        set_corked(true);
+    }
     offered = std::min(most, file.rest());
     return sys::sendfile(fd_, file.file(), file.offset(), offered);
+}
+
+SLUICE_INLINE void SocketTransport::consume_file(std::size_t byte_count) noexcept {
+    const bool is_last = byte_count == front_file().rest();
+    queue_.consume_file(byte_count);
+    if (is_last) {
+        set_corked(false);
+    }
+}
+
+/// Without a cork sendfile(2) lets packets leave half full, which costs large files a quarter of their
+/// CPU time. What fills no packet leaves when the cork is taken out.
+SLUICE_INLINE void SocketTransport::set_corked(bool corked) noexcept {
+    if (corked != corked_ && !sys::set_option(fd_, sys::SocketOption::cork, corked)) {
+        corked_ = corked;
+    }
 }
 
 /// One system call with the bytes before the first file, as many as it takes.
@@ -238,6 +258,7 @@ SLUICE_INLINE bool SocketTransport::send_otherwise(std::error_code& error) noexc
         return false;
     }
     if (front_file().send_in_pieces()) {
+        set_corked(false);
         return true;
     }
     error = std::make_error_code(std::errc::operation_not_supported);

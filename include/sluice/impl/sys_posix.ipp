@@ -196,7 +196,7 @@ SLUICE_INLINE std::error_code set_option(int fd, SocketOption option, bool on) n
     };
     static constexpr Name names[] = {
         {IPPROTO_TCP, TCP_NODELAY}, {SOL_SOCKET, SO_REUSEADDR},  {SOL_SOCKET, SO_REUSEPORT},
-        {SOL_SOCKET, SO_KEEPALIVE}, {IPPROTO_IPV6, IPV6_V6ONLY},
+        {SOL_SOCKET, SO_KEEPALIVE}, {IPPROTO_IPV6, IPV6_V6ONLY}, {IPPROTO_TCP, TCP_CORK},
     };
     const Name name = names[static_cast<std::size_t>(option)];
     const int value = on ? 1 : 0;
