@@ -66,6 +66,9 @@ std::error_code use_kernel_tls(int, bool, Bytes) noexcept {
 IoResult send_record(int, std::uint8_t, Bytes) noexcept {
     return IoResult::failure(EOPNOTSUPP);
 }
+void close_kernel_tls(int fd) noexcept {
+    close(fd);
+}
 IoResult receive_record(int, MutableBytes, std::uint8_t&) noexcept {
     return IoResult::failure(EOPNOTSUPP);
 }

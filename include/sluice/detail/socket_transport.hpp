@@ -75,6 +75,7 @@ private:
                                       std::size_t& offered) noexcept;
 
     int fd_;
+    bool kernel_seals_ = false;
     bool kernel_opens_ = false;
     bool corked_ = false;
     std::unique_ptr<std::vector<KernelRecord>> records_;  // unsent; rarely any

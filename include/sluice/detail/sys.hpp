@@ -86,6 +86,9 @@ void close(int fd) noexcept;
 std::error_code use_kernel_tls(int fd, bool sending, Bytes keys) noexcept;
 /// Sends a record of this type, which the kernel seals; all of it or nothing.
 IoResult send_record(int fd, std::uint8_t type, Bytes content) noexcept;
+/// close() for such a socket: the kernel sends what is left of records then, with the flags they came
+/// with.
+void close_kernel_tls(int fd) noexcept;
 /// Receives what the kernel has opened: bytes of records of one type, which is stored in `type`.
 IoResult receive_record(int fd, MutableBytes into, std::uint8_t& type) noexcept;
 

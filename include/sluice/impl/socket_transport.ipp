@@ -186,7 +186,12 @@ SLUICE_INLINE void SocketTransport::release_lower() noexcept {
     }
     core_->unwatch(*this, fd_);
     core_->disown_descriptor(fd_);
-    sys::close(std::exchange(fd_, -1));
+    if (kernel_seals_) {
+        sys::close_kernel_tls(fd_);
+    } else {
+        sys::close(fd_);
+    }
+    fd_ = -1;
 }
 
 SLUICE_INLINE void SocketTransport::extra_info(std::uint32_t key, void* value) const {

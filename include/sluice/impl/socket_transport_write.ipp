@@ -99,8 +99,8 @@ SLUICE_INLINE std::error_code SocketTransport::use_kernel_tls(bool sending, Byte
     SLUICE_ASSERT(!sending || all_sent());
     const std::error_code error = ended() ? std::make_error_code(std::errc::not_connected)
                                           : sys::use_kernel_tls(fd_, sending, keys);
-    if (!error && !sending) {
-        kernel_opens_ = true;
+    if (!error) {
+        (sending ? kernel_seals_ : kernel_opens_) = true;
     }
     return error;
 }

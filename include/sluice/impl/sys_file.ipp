@@ -1,8 +1,9 @@
 // Files for Linux: what they are, reading them, and sending them without reading them.
 //
-// Thin like sys_posix.ipp, with one piece of lore of its own: sendfile(2) knows no MSG_NOSIGNAL.
+// Thin like sys_posix.ipp.
 #pragma once
 
+#include <sluice/impl/sys_broken_pipe.ipp>
 #include <sluice/impl/sys_posix.ipp>
 
 #include <sluice/detail/sys.hpp>
@@ -10,8 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 
 #include <fcntl.h>
 #include <sys/sendfile.h>
@@ -40,58 +39,16 @@ SLUICE_INLINE Result<int> duplicate(int fd) noexcept {
     return copy >= 0 ? Result<int>(copy) : Result<int>::failure(errno);
 }
 
-/// Keeps SIGPIPE from this thread while it lives, and takes back the one that a call in between has
-/// caused. Others are left alone: one that was pending before belongs to the program.
-class NoBrokenPipe {
-public:
-    NoBrokenPipe() noexcept {
-        ::sigemptyset(&signal_);
-        ::sigaddset(&signal_, SIGPIPE);
-        ::pthread_sigmask(SIG_BLOCK, &signal_, &before_);
-        // Only where it is blocked all the time can one have been waiting.
-        was_blocked_ = ::sigismember(&before_, SIGPIPE) == 1;
-        if (was_blocked_) {
-            sigset_t pending;
-            ::sigpending(&pending);
-            was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
-        }
-    }
-    NoBrokenPipe(const NoBrokenPipe&) = delete;
-    NoBrokenPipe& operator=(const NoBrokenPipe&) = delete;
-    ~NoBrokenPipe() {
-        if (!was_blocked_) {
-            ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-        }
-    }
-
-    /// The call may have ended in a broken pipe, and so with the signal. Leaves errno alone.
-    void take_back() const noexcept {
-        const int error = errno;
-        const timespec at_once{};
-        while (!was_pending_ && ::sigtimedwait(&signal_, nullptr, &at_once) < 0 && errno == EINTR) {
-        }
-        errno = error;
-    }
-
-private:
-    sigset_t signal_;
-    sigset_t before_;
-    bool was_blocked_ = false;
-    bool was_pending_ = false;
-};
-
 SLUICE_INLINE IoResult sendfile(int fd, int file, std::int64_t offset, std::size_t count) noexcept {
+    // The signal may be there whatever the answer is: the kernel sends in pieces, and where a later
+    // one met a broken pipe the answer is what the earlier ones sent. With TLS in the kernel that can
+    // be everything, since it counts what waits for the rest of its record.
     const NoBrokenPipe no_signal;
     const std::size_t most = std::min(count, limits::file_call_bytes);
     const ssize_t sent = retry_interrupted([&] {
         auto from = static_cast<off_t>(offset);
         return ::sendfile(fd, file, &from, most);
     });
-    // The kernel sends in pieces: where a later one met a broken pipe there is the signal, too, and
-    // what the earlier ones sent is the answer.
-    if (sent < 0 ? errno == EPIPE : static_cast<std::size_t>(sent) < most) {
-        no_signal.take_back();
-    }
     return moved(sent);
 }
 

@@ -2,6 +2,7 @@
 // tls.rst of the kernel).
 #pragma once
 
+#include <sluice/impl/sys_broken_pipe.ipp>
 #include <sluice/impl/sys_posix.ipp>
 
 #include <sluice/detail/sys.hpp>
@@ -71,6 +72,11 @@ SLUICE_INLINE IoResult send_record(int fd, std::uint8_t type, Bytes content) noe
     return moved(sent);
 }
 
+SLUICE_INLINE void close_kernel_tls(int fd) noexcept {
+    const NoBrokenPipe no_signal;
+    close(fd);
+}
+
 SLUICE_INLINE IoResult receive_record(int fd, MutableBytes into, std::uint8_t& type) noexcept {
     iovec bytes{into.data(), into.size()};
     RecordType control;
@@ -97,6 +103,10 @@ SLUICE_INLINE std::error_code use_kernel_tls(int, bool, Bytes) noexcept {
 
 SLUICE_INLINE IoResult send_record(int, std::uint8_t, Bytes) noexcept {
     return IoResult::failure(EOPNOTSUPP);
+}
+
+SLUICE_INLINE void close_kernel_tls(int fd) noexcept {
+    close(fd);
 }
 
 SLUICE_INLINE IoResult receive_record(int, MutableBytes, std::uint8_t&) noexcept {
