@@ -63,8 +63,9 @@ public:
     [[nodiscard]] bool seal(std::uint64_t number, std::uint8_t type, Bytes data,
                             std::byte* into) noexcept;
     /// Opens a whole record. Its plaintext has size - overhead_bytes + 1 bytes, the last of which
-    /// goes to `last`, since users' buffers end where the data does. False if it is not what was
-    /// sealed; then what stands in `into` must not be looked at.
+    /// goes to `last`: users' buffers may end where the data does. It is faster if they do not and
+    /// `last` is the byte behind. False if it is not what was sealed; then what stands in `into` must
+    /// not be looked at.
     [[nodiscard]] bool open(std::uint64_t number, Bytes record, std::byte* into,
                             std::byte& last) noexcept;
 
@@ -73,13 +74,17 @@ private:
         void operator()(evp_cipher_ctx_st* context) const noexcept;
     };
 
+    using Tag = std::array<unsigned char, record::tag_bytes>;
+
     [[nodiscard]] bool make_context() noexcept;
+    [[nodiscard]] bool expect(Iv nonce, Tag tag) noexcept;
     [[nodiscard]] Iv nonce(std::uint64_t number) const noexcept;
 
     std::unique_ptr<evp_cipher_ctx_st, ContextFree> context_;  // null while it rests
     const evp_cipher_st* kind_;
     Key key_;
     Iv iv_;
+    bool prepared_to_open_ = false;
 };
 
 }  // namespace sluice::inline v0_1::detail

@@ -128,10 +128,12 @@ SLUICE_INLINE RecordOpener::Opened RecordOpener::open(Bytes sealed, MutableBytes
     std::size_t size = sealed.size() - record::overhead_bytes;
     const bool fits = size <= room.size();
     std::byte* const plain = fits ? room.data() : scratch(size) + record::header_bytes;
-    std::byte last{};
-    if (!cipher_.open(number_, sealed, plain, last)) {
+    std::byte own{};
+    std::byte& behind = fits && size == room.size() ? own : plain[size];
+    if (!cipher_.open(number_, sealed, plain, behind)) {
         return Opened::broken;
     }
+    std::byte last = behind;
     ++number_;
     while (last == std::byte{0} && size != 0) {
         last = plain[--size];
