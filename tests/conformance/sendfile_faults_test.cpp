@@ -3,6 +3,7 @@
 //
 // The program is linked with wrapped calls; see support/syscall_counter.hpp. Only the loop's thread is
 // counted and disturbed, so a call of pread seen here is one that could have held the loop.
+#include "support/patience.hpp"
 #include "support/sendfile_fixture.hpp"
 #include "support/syscall_counter.hpp"
 
@@ -334,7 +335,7 @@ TEST_P(SendfileFaults, a_loop_destroyed_amid_a_read_leaves_the_thread_its_descri
     destroy_loop();
     EXPECT_FALSE(sending.done());
     // Closed by whoever comes last, which may be the thread.
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto deadline = std::chrono::steady_clock::now() + patience();
     while (file.descriptors() > 1 && std::chrono::steady_clock::now() < deadline) {
         std::this_thread::yield();
     }

@@ -70,8 +70,11 @@ std::size_t TempFile::descriptors() const {
     require(::fstat(fd_, &own) == 0, "fstat");
     const std::vector<int> open = open_descriptors();
     return static_cast<std::size_t>(std::ranges::count_if(open, [&own](int fd) {
+        // By its path: another thread may be closing it, and using a number at that time is a race.
+        const std::string path = "/proc/self/fd/" + std::to_string(fd);
         struct stat other{};
-        return ::fstat(fd, &other) == 0 && other.st_ino == own.st_ino && other.st_dev == own.st_dev;
+        return ::stat(path.c_str(), &other) == 0 && other.st_ino == own.st_ino &&
+               other.st_dev == own.st_dev;
     }));
 }
 
