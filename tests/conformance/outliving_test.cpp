@@ -2,6 +2,7 @@
 // on: nothing is called, nothing leaks, nothing dangles (the sanitizer builds see that).
 #include "support/loop_fixture.hpp"
 
+#include <chrono>
 #include <memory>
 
 namespace sluice::test {
@@ -197,6 +198,7 @@ TEST_P(Outliving, tasks_of_a_server_that_wait_for_its_end) {
 
 TEST_P(Outliving, in_debug_mode_what_is_left_is_reported) {
     loop().set_debug(true);
+    loop().set_slow_callback_duration(std::chrono::hours(1));  // the machine may be slow
     bool gone = false;
     TaskHandle<void> task = loop().create_task(sleep_with_local(gone));
     Ref<Server> server = serve();

@@ -3,6 +3,7 @@
 #include "support/patience.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <latch>
 #include <thread>
 #include <vector>
@@ -153,6 +154,7 @@ TEST_P(Threads, the_closure_is_destroyed_on_the_loops_thread) {
 
 TEST_P(Threads, J1_in_debug_mode_calls_from_another_thread_are_logic_errors) {
     loop().set_debug(true);
+    loop().set_slow_callback_duration(std::chrono::hours(1));  // the machine may be slow
     auto [peer, ours] = connected_peers();
     Recorder& told = make_recorder();
     run(loop().create_connection<RecordingProtocol>(Descriptor(ours.release()), &told));
