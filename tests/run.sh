@@ -124,8 +124,9 @@ run_stage_here() {
     fi
     if command -v ccache >/dev/null; then
         export CMAKE_CXX_COMPILER_LAUNCHER=ccache
-        # What ccache needs to be told to accept precompiled headers; the base folder lets two clones share.
-        export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=$root
+        # What ccache needs to be told to accept precompiled headers; the base folder lets two clones share, and the last
+        # one what has debug information, too, which names the folder it was made in.
+        export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
     fi
     # Sanitizer reports name functions and lines only when the symbolizer is found.
     local symbolizer
