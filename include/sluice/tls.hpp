@@ -43,9 +43,10 @@ enum class ClientCertificates : std::uint8_t {
 
 /// What the kernel does of TLS.
 enum class KernelTls : std::uint8_t {
-    off,               ///< Nothing.
-    send,              ///< It seals what is sent.
-    send_and_receive,  ///< And opens what is received.
+    off,   ///< Nothing.
+    send,  ///< It seals what is sent.
+    /// And opens what is received. Not for production: see docs/tls.md for a kernel that stalls.
+    send_and_receive,
 };
 
 /// How a TlsContext is made. Setters only store, and throw std::invalid_argument for values that can
