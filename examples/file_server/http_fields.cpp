@@ -183,7 +183,7 @@ bool contains_tag(std::string_view list, std::string_view tag, Comparison compar
         if (end == std::string_view::npos) {
             return false;
         }
-        if (list.substr(0, end + 1) == tag && !(is_weak && comparison == Comparison::strong)) {
+        if (list.substr(0, end + 1) == tag && (!is_weak || comparison != Comparison::strong)) {
             return true;
         }
         list.remove_prefix(end + 1);
@@ -192,15 +192,17 @@ bool contains_tag(std::string_view list, std::string_view tag, Comparison compar
 }
 
 void append_date(std::string& text, std::int64_t time) {
-    using namespace std::chrono;
+    namespace chrono = std::chrono;
     // What the calendar of the form has: a file may claim any time at all.
-    constexpr sys_seconds first = sys_days(year(0) / January / 1);
-    constexpr sys_seconds last = sys_days(year(10'000) / January / 1) - seconds(1);
-    const sys_seconds point = std::clamp(sys_seconds(seconds(time)), first, last);
-    const sys_days day = floor<days>(point);
-    const year_month_day date(day);
-    const hh_mm_ss clock(point - day);
-    text += weekdays[weekday(day).c_encoding()];
+    constexpr chrono::sys_seconds first = chrono::sys_days(chrono::year(0) / chrono::January / 1);
+    constexpr chrono::sys_seconds last =
+        chrono::sys_days(chrono::year(10'000) / chrono::January / 1) - chrono::seconds(1);
+    const chrono::sys_seconds point =
+        std::clamp(chrono::sys_seconds(chrono::seconds(time)), first, last);
+    const chrono::sys_days day = chrono::floor<chrono::days>(point);
+    const chrono::year_month_day date(day);
+    const chrono::hh_mm_ss clock(point - day);
+    text += weekdays[chrono::weekday(day).c_encoding()];
     text += ", ";
     append_number(text, static_cast<unsigned>(date.day()), 2);
     text += ' ';
@@ -217,7 +219,7 @@ void append_date(std::string& text, std::int64_t time) {
 }
 
 std::optional<std::int64_t> parse_date(std::string_view text) {
-    using namespace std::chrono;
+    namespace chrono = std::chrono;
     constexpr std::string_view form = "Sun, 06 Nov 1994 08:49:37 GMT";
     if (text.size() != form.size()) {
         return std::nullopt;
@@ -232,13 +234,15 @@ std::optional<std::int64_t> parse_date(std::string_view text) {
         *hour > 23 || *minute > 59 || *second > 59) {
         return std::nullopt;
     }
-    const year_month_day date(year(static_cast<int>(*year_number)),
-                              std::chrono::month(static_cast<unsigned>(month - months.begin()) + 1),
-                              day(*day_of_month));
+    const chrono::year_month_day date(
+        chrono::year(static_cast<int>(*year_number)),
+        chrono::month(static_cast<unsigned>(month - months.begin()) + 1),
+        chrono::day(*day_of_month));
     if (!date.ok()) {
         return std::nullopt;
     }
-    const sys_seconds point = sys_days(date) + hours(*hour) + minutes(*minute) + seconds(*second);
+    const chrono::sys_seconds point = chrono::sys_days(date) + chrono::hours(*hour) +
+                                      chrono::minutes(*minute) + chrono::seconds(*second);
     const std::int64_t time = point.time_since_epoch().count();
     // Weekday, punctuation and the rest have one right form for each time.
     std::string expected;

@@ -245,11 +245,12 @@ protected:
 };
 
 // By value for those that override it and keep it.
-// NOLINTNEXTLINE(performance-unnecessary-value-param)
+// NOLINTBEGIN(performance-unnecessary-value-param)
 inline void Transport::sendfile(int, std::int64_t, std::optional<std::int64_t>, SendfileOptions,
                                 SendfileCallback) {
     throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
                             "sendfile(): this kind of transport cannot send files");
 }
+// NOLINTEND(performance-unnecessary-value-param)
 
 }  // namespace sluice::inline v0_1

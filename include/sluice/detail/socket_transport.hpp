@@ -58,7 +58,7 @@ private:
                                    std::size_t& sent) noexcept override;
 
     void read_ready() noexcept;
-    [[nodiscard]] IoResult receive(MutableBytes space) noexcept;
+    [[nodiscard]] IoResult receive(MutableBytes space) const noexcept;
     [[nodiscard]] bool send_records() noexcept;
     [[nodiscard]] bool all_sent() const noexcept { return queue_.empty() && records_ == nullptr; }
     [[nodiscard]] bool read_once(std::size_t& budget_bytes) noexcept;

@@ -35,7 +35,8 @@ SLUICE_INLINE Task<std::uint64_t> EventLoop::sendfile(Ref<Transport> transport, 
     SendfileCallback done = [sending](const SendfileResult& result) {
         sending.try_set_result(result);
     };
-    transport->sendfile(file, offset, count, options, std::move(done));
+    const Ref<Transport> target = std::move(transport);
+    target->sendfile(file, offset, count, options, std::move(done));
     return task;
 }
 

@@ -160,7 +160,7 @@ SLUICE_INLINE void FileSend::read_on_a_thread(const std::shared_ptr<Read>& readi
     }
     reading->owner = this;
     reading->by_thread = true;
-    core_.workers()->submit([reading, remote = core_.remote()]() mutable {
+    core_.workers()->submit([reading = reading, remote = core_.remote()]() mutable {
         reading->answer =
             sys::read_file(reading->number, reading->offset, reading->piece->space(), true);
         Callback finish([reading = std::move(reading)] {

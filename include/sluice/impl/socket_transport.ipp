@@ -112,7 +112,7 @@ SLUICE_INLINE Bytes SocketTransport::undelivered_input(MutableBytes space) noexc
     return space.first(received.ok() ? received.value() : 0);
 }
 
-SLUICE_INLINE IoResult SocketTransport::receive(MutableBytes space) noexcept {
+SLUICE_INLINE IoResult SocketTransport::receive(MutableBytes space) const noexcept {
     if (!kernel_opens_) {
         return sys::recv(fd_, space);
     }
