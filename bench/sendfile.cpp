@@ -1,10 +1,10 @@
 // The file benchmark's main program: reads the command line, prepares the machine and a folder of files, finds the servers,
 // measures every cell and reports. Every decision of substance lies in sendfile/ and driver/.
 #include "driver/run.hpp"
+#include "driver/words.hpp"
 #include "sendfile/report.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -33,27 +33,6 @@ constexpr std::string_view usage =
   --quick             3 rounds of 100 ms
 )";
 
-std::size_t number(std::string_view option, std::string_view text) {
-    std::size_t value = 0;
-    const char* const end = std::to_address(text.end());
-    const auto [stop, error] = std::from_chars(std::to_address(text.begin()), end, value);
-    if (error != std::errc{} || stop != end || value == 0) {
-        throw std::invalid_argument(
-            fmt::format("{}: expected a number from 1 up, got '{}'", option, text));
-    }
-    return value;
-}
-
-std::vector<std::string> words(std::string_view text) {
-    std::vector<std::string> result;
-    while (!text.empty()) {
-        const auto comma = std::min(text.find(','), text.size());
-        result.emplace_back(text.substr(0, comma));
-        text.remove_prefix(std::min(comma + 1, text.size()));
-    }
-    return result;
-}
-
 void set_only(Options& options, std::string_view value) {
     if (value != "tcp" && value != "tls") {
         throw std::invalid_argument("--only: tcp or tls");
@@ -67,13 +46,7 @@ using Setter = std::function<void(Options&, std::string_view option, std::string
 const std::map<std::string_view, Setter>& setters() {
     static const std::map<std::string_view, Setter> table = {
         {"--servers", [](Options& o, auto, auto value) { o.servers = words(value); }},
-        {"--sizes",
-         [](Options& o, auto name, auto value) {
-             o.sizes.clear();
-             for (const std::string& word : words(value)) {
-                 o.sizes.push_back(number(name, word));
-             }
-         }},
+        {"--sizes", [](Options& o, auto name, auto value) { o.sizes = numbers(name, value); }},
         {"--connections",
          [](Options& o, auto name, auto value) { o.connections = number(name, value); }},
         {"--rounds", [](Options& o, auto name, auto value) { o.rounds = number(name, value); }},

@@ -1,8 +1,9 @@
 // Parses the driver's command line: see options.hpp.
 #include "options.hpp"
 
+#include "words.hpp"
+
 #include <algorithm>
-#include <charconv>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,38 +37,6 @@ Parts of a run (default: all of them):
   --tls --handshakes --tls-memory
 )";
 
-std::size_t number(std::string_view option, std::string_view text, std::size_t least) {
-    std::size_t value = 0;
-    const char* const end = std::to_address(text.end());
-    const auto [stop, error] = std::from_chars(std::to_address(text.begin()), end, value);
-    if (error != std::errc{} || stop != end || value < least) {
-        throw std::invalid_argument(
-            fmt::format("{}: expected a number from {} up, got '{}'", option, least, text));
-    }
-    return value;
-}
-
-std::vector<std::string> words(std::string_view text) {
-    std::vector<std::string> result;
-    while (!text.empty()) {
-        const auto comma = std::min(text.find(','), text.size());
-        result.emplace_back(text.substr(0, comma));
-        text.remove_prefix(std::min(comma + 1, text.size()));
-    }
-    return result;
-}
-
-std::vector<std::size_t> numbers(std::string_view option, std::string_view text) {
-    std::vector<std::size_t> result;
-    for (const std::string& word : words(text)) {
-        result.push_back(number(option, word, 1));
-    }
-    if (result.empty()) {
-        throw std::invalid_argument(fmt::format("{}: the list is empty", option));
-    }
-    return result;
-}
-
 using Setter = std::function<void(Options&, std::string_view option, std::string_view value)>;
 
 const std::map<std::string_view, Setter>& setters() {
@@ -79,15 +48,14 @@ const std::map<std::string_view, Setter>& setters() {
         {"--depth", [](Options& o, auto name, auto value) { o.depths = numbers(name, value); }},
         {"--rounds",
          [](Options& o, auto name, auto value) {
-             o.rounds = number(name, value, 1);
+             o.rounds = number(name, value);
              o.tls_rounds = o.rounds;
          }},
         {"--ms", [](Options& o, auto name,
-                    auto value) { o.slice = std::chrono::milliseconds(number(name, value, 1)); }},
+                    auto value) { o.slice = std::chrono::milliseconds(number(name, value)); }},
         {"--idle",
-         [](Options& o, auto name, auto value) { o.idle_connections = number(name, value, 1); }},
-        {"--rate",
-         [](Options& o, auto name, auto value) { o.latency_rate = number(name, value, 1); }},
+         [](Options& o, auto name, auto value) { o.idle_connections = number(name, value); }},
+        {"--rate", [](Options& o, auto name, auto value) { o.latency_rate = number(name, value); }},
         {"--backend", [](Options& o, auto, auto value) { o.backend = value; }},
         {"--json", [](Options& o, auto, auto value) { o.json_path = value; }},
     };

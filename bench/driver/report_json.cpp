@@ -1,7 +1,7 @@
 // The JSON report: see report.hpp. Every round's value is written, so that others can do their own statistics.
 #include "catalogue.hpp"
 #include "histogram.hpp"
-#include "json.hpp"
+#include "json_figures.hpp"
 #include "report.hpp"
 
 #include <algorithm>
@@ -9,30 +9,6 @@
 namespace bench {
 
 namespace {
-
-void write_series(JsonWriter& json, std::string_view name, const Series& series) {
-    const auto summary = summarize(series);
-    if (!summary) {
-        return;
-    }
-    json.key(name).begin_object();
-    json.member("median", summary->median);
-    json.member("min", summary->min);
-    json.member("max", summary->max);
-    json.list("rounds", series);
-    json.end_object();
-}
-
-void write_ratio(JsonWriter& json, const Series& series, const Series& base) {
-    if (const auto interval = median_interval(paired_ratios(series, base))) {
-        json.key("cpu_ratio").begin_object();
-        json.member("median", interval->median);
-        json.member("low", interval->low);
-        json.member("high", interval->high);
-        json.member("coverage", interval->coverage);
-        json.end_object();
-    }
-}
 
 // The reference in the same cell, so that its rounds pair with the given result's.
 const EchoResult* reference_for(const std::vector<EchoResult>& results, const EchoResult& result) {
@@ -93,7 +69,8 @@ void write_echo(JsonWriter& json, std::string_view key, const std::vector<EchoRe
         write_series(json, "cpu_us_per_message", result.cpu_us_per_message);
         write_series(json, "server_busy", result.server_busy);
         if (const EchoResult* reference = reference_for(results, result)) {
-            write_ratio(json, result.cpu_us_per_message, reference->cpu_us_per_message);
+            write_ratio(json, "cpu_ratio", result.cpu_us_per_message,
+                        reference->cpu_us_per_message);
         }
         if (result.syscalls) {
             write_syscalls(json, *result.syscalls);
@@ -111,7 +88,8 @@ void write_accept(JsonWriter& json, const Results& results) {
         write_series(json, "connections_per_second", result.connections_per_second);
         write_series(json, "cpu_us_per_connection", result.cpu_us_per_connection);
         if (reference != nullptr) {
-            write_ratio(json, result.cpu_us_per_connection, reference->cpu_us_per_connection);
+            write_ratio(json, "cpu_ratio", result.cpu_us_per_connection,
+                        reference->cpu_us_per_connection);
         }
         json.end_object();
     }
@@ -126,7 +104,7 @@ void write_bulk(JsonWriter& json, const Results& results) {
         write_series(json, "mib_per_second", result.mib_per_second);
         write_series(json, "cpu_us_per_mib", result.cpu_us_per_mib);
         if (reference != nullptr) {
-            write_ratio(json, result.cpu_us_per_mib, reference->cpu_us_per_mib);
+            write_ratio(json, "cpu_ratio", result.cpu_us_per_mib, reference->cpu_us_per_mib);
         }
         json.end_object();
     }
@@ -141,7 +119,8 @@ void write_writelines(JsonWriter& json, const Results& results) {
         write_series(json, "messages_per_second", result.messages_per_second);
         write_series(json, "cpu_us_per_message", result.cpu_us_per_message);
         if (reference != nullptr) {
-            write_ratio(json, result.cpu_us_per_message, reference->cpu_us_per_message);
+            write_ratio(json, "cpu_ratio", result.cpu_us_per_message,
+                        reference->cpu_us_per_message);
         }
         json.end_object();
     }
@@ -156,7 +135,8 @@ void write_handshakes(JsonWriter& json, const Results& results) {
         write_series(json, "handshakes_per_second", result.handshakes_per_second);
         write_series(json, "cpu_us_per_handshake", result.cpu_us_per_handshake);
         if (const HandshakeResult* reference = reference_for(results.handshakes, result)) {
-            write_ratio(json, result.cpu_us_per_handshake, reference->cpu_us_per_handshake);
+            write_ratio(json, "cpu_ratio", result.cpu_us_per_handshake,
+                        reference->cpu_us_per_handshake);
         }
         json.end_object();
     }
@@ -200,19 +180,6 @@ void write_latency(JsonWriter& json, const Results& results) {
     json.end_array();
 }
 
-void write_machine(JsonWriter& json, const Machine& machine) {
-    json.key("machine").begin_object();
-    json.member("cpu", machine.cpu_model);
-    json.member("kernel", machine.kernel);
-    json.member("cores", machine.cores.size());
-    json.member("server_core", machine.server_core);
-    json.member("load_core", machine.load_core);
-    json.member("own_namespace", machine.own_namespace);
-    json.member("congestion_control", machine.congestion_control);
-    json.list("labels", machine.labels);
-    json.end_object();
-}
-
 }  // namespace
 
 std::string json_report(const Options& options, const Machine& machine, const Results& results) {
@@ -229,15 +196,7 @@ std::string json_report(const Options& options, const Machine& machine, const Re
     json.member("reference", reference_server);
     json.end_object();
     json.list("notes", results.notes);
-    json.key("skipped").begin_array();
-    for (const Skipped& skipped : results.skipped) {
-        json.begin_object();
-        json.member("server", skipped.server);
-        json.member("section", skipped.what);
-        json.member("reason", skipped.reason);
-        json.end_object();
-    }
-    json.end_array();
+    write_skipped(json, results.skipped);
     write_echo(json, "echo", results.echo);
     write_latency(json, results);
     write_bulk(json, results);

@@ -8,9 +8,10 @@ import asyncio
 import ctypes
 import signal
 import socket
-import ssl
 
 from aiohttp import web
+
+from server_tls import tls_context
 
 PR_SET_PDEATHSIG = 1
 
@@ -22,13 +23,6 @@ def parse():
     parser.add_argument("--cert", help="PEM file with the certificate")
     parser.add_argument("--key", help="PEM file with its key")
     return parser.parse_args()
-
-
-def tls_context(options):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.num_tickets = 1
-    context.load_cert_chain(options.cert, options.key)
-    return context
 
 
 async def serve(options):

@@ -11,8 +11,9 @@ import ctypes
 import mmap
 import signal
 import socket
-import ssl
 import sys
+
+from server_tls import tls_context
 
 PR_SET_PDEATHSIG = 1
 PIECE_BYTES = 64  # as in server_support.hpp
@@ -97,14 +98,6 @@ def protocol_for(options):
     buffered_suits = options.loop == "asyncio" and WRITE_COPIES
     kind = options.protocol or ("buffered" if buffered_suits else "simple")
     return BufferedEcho if kind == "buffered" else Echo
-
-
-def tls_context(options):
-    # As for the servers in C++ (tls_support.hpp); Python's own defaults release idle buffers, too.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.num_tickets = 1
-    context.load_cert_chain(options.cert, options.key)
-    return context
 
 
 async def serve(options):

@@ -3,7 +3,7 @@
 #include "report.hpp"
 
 #include "../driver/figures.hpp"
-#include "../driver/json.hpp"
+#include "../driver/json_figures.hpp"
 #include "../driver/text_table.hpp"
 
 #include <algorithm>
@@ -71,28 +71,14 @@ std::string file_table(const char* title, const std::vector<FileResult>& all, bo
     return previous == nullptr ? "" : table.text() + "\n";
 }
 
-void write_series(JsonWriter& json, std::string_view name, const Series& series,
+void write_beside(JsonWriter& json, std::string_view name, const Series& series,
                   const Series* base) {
-    const auto summary = summarize(series);
-    if (!summary) {
-        return;
-    }
-    json.key(name).begin_object();
-    json.member("median", summary->median);
-    json.member("min", summary->min);
-    json.member("max", summary->max);
-    json.list("rounds", series);
-    const auto ratio =
-        base == nullptr ? std::nullopt : median_interval(paired_ratios(series, *base));
-    if (ratio) {
-        json.key("ratio").begin_object();
-        json.member("median", ratio->median);
-        json.member("low", ratio->low);
-        json.member("high", ratio->high);
-        json.member("coverage", ratio->coverage);
+    if (begin_series(json, name, series)) {
+        if (base != nullptr) {
+            write_ratio(json, "ratio", series, *base);
+        }
         json.end_object();
     }
-    json.end_object();
 }
 
 void write_result(JsonWriter& json, const FileResult& result, const FileResult* reference) {
@@ -104,11 +90,11 @@ void write_result(JsonWriter& json, const FileResult& result, const FileResult* 
     json.member("tls", result.tls);
     json.member("file_bytes", result.bytes);
     json.member("connections", result.connections);
-    write_series(json, "requests_per_second", result.requests_per_second,
+    write_beside(json, "requests_per_second", result.requests_per_second,
                  reference == nullptr ? nullptr : &reference->requests_per_second);
-    write_series(json, "cpu_us_per_mib", result.cpu_us_per_mib,
+    write_beside(json, "cpu_us_per_mib", result.cpu_us_per_mib,
                  reference == nullptr ? nullptr : &reference->cpu_us_per_mib);
-    write_series(json, "server_busy", result.server_busy, nullptr);
+    write_series(json, "server_busy", result.server_busy);
     json.end_object();
 }
 
@@ -138,28 +124,13 @@ std::string json_report(const Options& options, const Machine& machine, const Re
     JsonWriter json;
     json.begin_object();
     json.member("schema", 1);
-    json.key("machine").begin_object();
-    json.member("cpu", machine.cpu_model);
-    json.member("kernel", machine.kernel);
-    json.member("cores", machine.cores.size());
-    json.member("own_namespace", machine.own_namespace);
-    json.member("congestion_control", machine.congestion_control);
-    json.list("labels", machine.labels);
-    json.end_object();
+    write_machine(json, machine);
     json.key("settings").begin_object();
     json.member("rounds", options.rounds);
     json.member("slice_ms", options.slice.count());
     json.member("reference", reference_server);
     json.end_object();
-    json.key("skipped").begin_array();
-    for (const Skipped& skipped : results.skipped) {
-        json.begin_object();
-        json.member("server", skipped.server);
-        json.member("section", skipped.what);
-        json.member("reason", skipped.reason);
-        json.end_object();
-    }
-    json.end_array();
+    write_skipped(json, results.skipped);
     json.key("files").begin_array();
     for (const FileResult& result : results.files) {
         write_result(json, result, reference_for(results.files, result));

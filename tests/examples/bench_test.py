@@ -19,7 +19,9 @@ SERVERS = "raw_epoll,sluice,libuv"
 SHORT = ("--rounds", "2", "--ms", "5", "--sizes", "64,4096", "--connections", "1,3")
 
 
-class Driver(unittest.TestCase):
+class Program(unittest.TestCase):
+    common = ()
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -28,12 +30,14 @@ class Driver(unittest.TestCase):
 
     def run_driver(self, program, *arguments):
         self.results = self.folder / "results.json"
-        command = [program, *arguments, "--json", self.results]
+        command = [program, *self.common, *arguments, "--json", self.results]
         return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=4 * LIMIT)
 
     def read_results(self):
         return json.loads(self.results.read_text(encoding="utf-8"))
 
+
+class Driver(Program):
     def draw(self, *arguments):
         """The pictures' texts by name."""
         pictures = self.folder / "pictures"
@@ -176,22 +180,10 @@ class Driver(unittest.TestCase):
         self.assertEqual(list((self.folder / "pictures").glob("*.png")), [])
 
 
-class Files(unittest.TestCase):
+class Files(Program):
     """The file benchmark, of our server alone: the others need not be there."""
 
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        self.programs = pathlib.Path(program_path("SLUICE_BENCH"))
-        self.results = self.folder / "results.json"
-
-    def run_driver(self, program, *arguments):
-        command = [program, "--rounds", "2", "--ms", "5", "--connections", "2", *arguments, "--json", self.results]
-        return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=4 * LIMIT)
-
-    def read_results(self):
-        return json.loads(self.results.read_text(encoding="utf-8"))
+    common = ("--rounds", "2", "--ms", "5", "--connections", "2")
 
     def test_measures_every_size_over_tcp_and_tls(self):
         run = self.run_driver(self.programs / "sendfile", "--servers", "sluice,sluice_16k", "--sizes", "1000,300000")

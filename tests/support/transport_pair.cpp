@@ -99,10 +99,6 @@ Task<void> upgrade_layers(EventLoop& loop, Ref<Transport> lower, bool server_sid
     }
 }
 
-}  // namespace
-
-namespace {
-
 TlsOptions options_for(TransportKind kind) {
     TlsOptions options;
     if (kind == TransportKind::ktls) {
@@ -113,40 +109,35 @@ TlsOptions options_for(TransportKind kind) {
     return options;
 }
 
-}  // namespace
-
-// Each in a variable of its own: one that exists before OpenSSL does would be destroyed after it.
-const TlsContext& test_server_context(TransportKind kind) {
-    const auto made = [kind] {
-        return TlsContext::server(pki().server().certificate_file, pki().server().key_file,
-                                  options_for(kind));
-    };
+/// For each Make another one of each kind. Each in a variable of its own: one that exists before
+/// OpenSSL does would be destroyed after it.
+template <class Make>
+const TlsContext& made_once(TransportKind kind, const Make& make) {
     if (kind == TransportKind::ktls) {
-        static const TlsContext sealing = made();
+        static const TlsContext sealing = make();
         return sealing;
     }
     if (kind == TransportKind::ktls_receiving) {
-        static const TlsContext opening = made();
+        static const TlsContext opening = make();
         return opening;
     }
-    static const TlsContext plain = made();
+    static const TlsContext plain = make();
     return plain;
 }
 
+}  // namespace
+
+const TlsContext& test_server_context(TransportKind kind) {
+    return made_once(kind, [kind] {
+        return TlsContext::server(pki().server().certificate_file, pki().server().key_file,
+                                  options_for(kind));
+    });
+}
+
 const TlsContext& test_client_context(TransportKind kind) {
-    const auto made = [kind] {
+    return made_once(kind, [kind] {
         return TlsContext::client(options_for(kind).certificate_authority_file(pki().root_file()));
-    };
-    if (kind == TransportKind::ktls) {
-        static const TlsContext sealing = made();
-        return sealing;
-    }
-    if (kind == TransportKind::ktls_receiving) {
-        static const TlsContext opening = made();
-        return opening;
-    }
-    static const TlsContext plain = made();
-    return plain;
+    });
 }
 
 std::string to_string(Via via) {

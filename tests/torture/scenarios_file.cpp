@@ -4,10 +4,10 @@
 // Awaited values have names: GCC 12 miscompiles some temporaries in co_await.
 #include <sluice/tls.hpp>
 
-#include "support/tls_pki.hpp"
 #include "torture/scenarios.hpp"
 #include "torture/scene.hpp"
 #include "torture/stage.hpp"
+#include "torture/tls_contexts.hpp"
 
 #include <memory>
 #include <string>
@@ -104,20 +104,6 @@ void sendfile_in_pieces_scenario(Stage& stage) {
     play_plain(stage);
 }
 
-// Made once, as in scenarios_tls.cpp.
-const TlsContext& server_context() {
-    static const TlsContext context =
-        TlsContext::server(pki().server().certificate_file, pki().server().key_file,
-                           TlsOptions().session_resumption(false));
-    return context;
-}
-
-const TlsContext& client_context() {
-    static const TlsContext context = TlsContext::client(
-        TlsOptions().certificate_authority_file(pki().root_file()).session_resumption(false));
-    return context;
-}
-
 /// Sends a file to whoever connects, and closes behind it.
 class FileActor : public Actor<Protocol> {
 public:
@@ -150,10 +136,10 @@ private:
 Task<void> send_file_over_tls(Stage& stage) {
     const Descriptor file = open_file(stage);
     auto starting = stage.loop.create_server<FileActor>(
-        "127.0.0.1", 9000, ServerOptions().tls(server_context()), std::ref(stage), &file);
+        "127.0.0.1", 9000, ServerOptions().tls(torture_server_context()), std::ref(stage), &file);
     const Ref<Server> server = co_await starting;
     ConnectOptions options;
-    options.tls(client_context()).server_hostname("example.test");
+    options.tls(torture_client_context()).server_hostname("example.test");
     auto connecting = stage.loop.create_connection<SinkActor>("127.0.0.1", 9000, options,
                                                               std::ref(stage), 1'000'000U);
     const Connection<SinkActor> connection = co_await connecting;

@@ -5,10 +5,10 @@
 // GCC 12 miscompiles some temporaries in co_await.
 #include <sluice/tls.hpp>
 
-#include "support/tls_pki.hpp"
 #include "torture/scenarios.hpp"
 #include "torture/scene.hpp"
 #include "torture/stage.hpp"
+#include "torture/tls_contexts.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -21,28 +21,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Contexts are made once: reading files is not what is tortured. Nothing is kept in them between
-// two runs, or memory would seem to be lost.
-const TlsContext& server_context() {
-    static const TlsContext context =
-        TlsContext::server(pki().server().certificate_file, pki().server().key_file,
-                           TlsOptions().session_resumption(false));
-    return context;
-}
-
-const TlsContext& client_context() {
-    static const TlsContext context = TlsContext::client(
-        TlsOptions().certificate_authority_file(pki().root_file()).session_resumption(false));
-    return context;
-}
-
 Task<void> talk_over_tls(Stage& stage) {
     auto starting = stage.loop.create_server<RoomyEchoActor>(
-        "127.0.0.1", 9000, ServerOptions().tls(server_context()), std::ref(stage));
+        "127.0.0.1", 9000, ServerOptions().tls(torture_server_context()), std::ref(stage));
     const Ref<Server> server = co_await starting;
     constexpr std::uint64_t size = 40'000 + 50 * 200;
     ConnectOptions options;
-    options.tls(client_context()).server_hostname("example.test");
+    options.tls(torture_client_context()).server_hostname("example.test");
     auto connecting =
         stage.loop.create_connection<SinkActor>("127.0.0.1", 9000, options, std::ref(stage), size);
     const Connection<SinkActor> connection = co_await connecting;
@@ -83,8 +68,9 @@ public:
         // The client does not wait for an answer: its hello may be here already. Reading is paused
         // from here on, whatever becomes of the task.
         const Bytes hello = data.subspan(std::min(command.size(), data.size()));
-        Task<Ref<Transport>> upgrading = stage_.loop.start_tls(
-            Ref<Transport>(transport_), server_context(), StartTlsOptions().received(hello));
+        Task<Ref<Transport>> upgrading =
+            stage_.loop.start_tls(Ref<Transport>(transport_), torture_server_context(),
+                                  StartTlsOptions().received(hello));
         static_cast<void>(stage_.loop.create_task(upgrade(std::move(upgrading))));
     }
     void connection_lost(std::error_code reason) override {
@@ -124,7 +110,7 @@ Task<void> upgrade_and_talk(Stage& stage) {
     }
     StartTlsOptions options;
     options.server_hostname("example.test");
-    auto upgrading = stage.loop.start_tls(connection.transport, client_context(), options);
+    auto upgrading = stage.loop.start_tls(connection.transport, torture_client_context(), options);
     const Ref<Transport> secure = co_await upgrading;
     connection.protocol->take_over(*secure);
     secure->write("secret");
