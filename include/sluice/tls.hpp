@@ -45,7 +45,7 @@ enum class ClientCertificates : std::uint8_t {
 enum class KernelTls : std::uint8_t {
     off,   ///< Nothing.
     send,  ///< It seals what is sent.
-    /// And opens what is received. Not for production: see docs/tls.md for a kernel that stalls.
+    /// And opens what is received. Not where peers are not trusted: docs/tls.md says why.
     send_and_receive,
 };
 

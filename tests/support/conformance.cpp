@@ -272,7 +272,7 @@ std::string ConformanceTest::peer_receives_everything() {
 void ConformanceTest::peer_sends(std::string_view bytes) {
     ASSERT_TRUE(run_until([this, &bytes] {
         bytes.remove_prefix(peer().send_some(bytes));
-        return bytes.empty();
+        return bytes.empty() && peer().send_rest();
     }));
 }
 

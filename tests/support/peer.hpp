@@ -55,6 +55,8 @@ public:
 
     /// Sends what the kernel takes at once; the count.
     std::size_t send_some(std::string_view bytes);
+    /// Sends what a TLS peer has sealed and the kernel has refused; true if nothing is left of it.
+    bool send_rest() { return tls_ == nullptr || send_pending(); }
     /// Sends everything; throws std::logic_error if the kernel does not take it at once. A TLS peer
     /// keeps what its unfinished handshake does not let it send yet, and sends it right after;
     /// one that has answered close_notify says nothing more.
