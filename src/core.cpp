@@ -5,3 +5,5 @@
 #include <sluice/impl/loop_core.ipp>
 #include <sluice/impl/remote_ref.ipp>
 #include <sluice/impl/task.ipp>
+#include <sluice/impl/transport_extras.ipp>
+#include <sluice/impl/unawaited.ipp>

@@ -1,6 +1,10 @@
 // The system calls. The only file that is left out when tests link a simulated system.
+#include <sluice/impl/sys_accept.ipp>
 #include <sluice/impl/sys_epoll.ipp>
 #include <sluice/impl/sys_file.ipp>
+#include <sluice/impl/sys_inherited.ipp>
 #include <sluice/impl/sys_kernel_tls.ipp>
 #include <sluice/impl/sys_posix.ipp>
 #include <sluice/impl/sys_resolve.ipp>
+#include <sluice/impl/sys_socket_calls.ipp>
+#include <sluice/impl/sys_unix.ipp>

@@ -30,8 +30,8 @@ public:
     SLUICE_API static SocketAddress ipv6(const std::array<std::uint8_t, 16>& ip, std::uint16_t port,
                                          std::uint32_t scope_id = 0,
                                          std::uint32_t flow_info = 0) noexcept;
-    /// A path, or an abstract name when the first character is NUL. At most 107 characters
-    /// (unix(7)); longer: std::invalid_argument.
+    /// A path, or an abstract name when the first character is NUL. At most 107 characters, with
+    /// that NUL 108 (unix(7)); longer: std::invalid_argument.
     SLUICE_API static SocketAddress unix_path(std::string_view path);
     /// A literal IPv4 or IPv6 address, as "127.0.0.1" or "::1"; a zone ("fe80::1%eth0") is not a
     /// literal here, since it needs the system to resolve it. Nothing for anything else.

@@ -29,8 +29,13 @@ struct LoopCounters {
 /// Server::counters().
 struct ServerCounters {
     std::uint64_t accepted = 0;  ///< Connections accepted, refused ones not counted.
-    std::uint64_t refused = 0;   ///< Closed unread because of max_connections.
-    std::size_t open = 0;        ///< Now: accepted and not yet lost.
+    /// Closed unread because of max_connections or max_connections_per_address.
+    std::uint64_t refused = 0;
+    /// Closed because of their PROXY header: malformed, too long, too late, missing, or from a source
+    /// that is not trusted. Not accepted either.
+    std::uint64_t proxy_rejected = 0;
+    /// Now: accepted and not yet lost, and those whose PROXY header is awaited.
+    std::size_t open = 0;
     /// Connections that ended before their TLS handshake was complete: for whatever reason, also by
     /// the server's own close_clients() or abort_clients().
     std::uint64_t handshakes_failed = 0;

@@ -33,6 +33,8 @@ enum class Error {
     tls_shutdown_timeout,       // The peer did not answer close_notify in time.
     tls_key_update,             // The peer asked for other keys, which kernel TLS cannot be given.
     file_truncated,             // A file ended before all that sendfile() had promised of it.
+    idle_timeout,               // Nothing was received and nothing sent for too long.
+    write_timeout,              // Bytes were waiting and the peer took none for too long.
 };
 
 /// The category named "sluice".

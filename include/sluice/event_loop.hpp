@@ -19,8 +19,10 @@
 #include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
 #include <sluice/sleep.hpp>
+#include <sluice/socket_calls.hpp>
 #include <sluice/task.hpp>
 #include <sluice/transport.hpp>
+#include <sluice/unix_sockets.hpp>
 
 #include <concepts>
 #include <functional>
@@ -32,6 +34,10 @@
 #include <vector>
 
 namespace sluice::inline v0_1 {
+
+namespace detail {
+class Runner;
+}
 
 /// How a loop waits for the system.
 enum class Backend : std::uint8_t {
@@ -47,7 +53,7 @@ struct HostAndService {
 
 /// Schedules callbacks, runs tasks, connects and serves. To be used on one thread at a time, except
 /// call_soon_threadsafe().
-class SLUICE_API EventLoop {
+class SLUICE_API EventLoop : public SocketCalls, public UnixSockets {
 public:
     /// Throws std::system_error when the system has no descriptors to give, std::invalid_argument
     /// for an unknown SLUICE_BACKEND.
@@ -385,6 +391,9 @@ public:
     [[nodiscard]] detail::LoopCore& core() const noexcept;
 
 private:
+    friend class detail::Runner;
+    friend class SocketCalls;
+    friend class UnixSockets;
     struct State;
 
     template <class Awaited>
@@ -472,4 +481,7 @@ auto EventLoop::run_in_executor(F function) -> Future<std::invoke_result_t<F&>> 
 #include <sluice/impl/event_loop_signals.ipp>
 #include <sluice/impl/event_loop_tls.ipp>
 #include <sluice/impl/server.ipp>
+#include <sluice/impl/socket_calls.ipp>
+#include <sluice/impl/socket_sendfile.ipp>
+#include <sluice/impl/unix_sockets.ipp>
 #endif

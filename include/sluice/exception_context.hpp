@@ -20,7 +20,8 @@ struct ExceptionContext {
     std::error_code error;             ///< What the system said, if that is the reason.
     Transport* transport = nullptr;    ///< The connection, if it is about one.
     BaseProtocol* protocol = nullptr;  ///< Its protocol, if it is about one.
-    std::source_location where{};      ///< Where the callback was scheduled, if known.
+    std::source_location where{};      ///< Where the callback was scheduled or, if it is about
+                                       ///< something left open, where that was made; if known.
 };
 
 /// One line for a log: the message, then what() of the exception or the text of the error, then the

@@ -142,6 +142,9 @@ public:
     }
     /// False for a default-constructed future.
     explicit operator bool() const noexcept { return static_cast<bool>(state_); }
+    /// @cond internal
+    [[nodiscard]] detail::FutureState<T>* state() const noexcept { return state_.get(); }
+    /// @endcond
 
     class Awaiter final : public detail::CompletionAwaiter {
     public:

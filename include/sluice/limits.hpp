@@ -55,6 +55,11 @@ inline constexpr std::size_t tls_warm_message_bytes = 4 * 1024;
 // Messages of others before one of them takes the place of the connection that has been idle for
 // longest: with 1,000 busy connections one in 64 messages pays for a change, not each.
 inline constexpr unsigned tls_warm_refusals = 63;
+// A socket whose kernel opens TLS records and that is readable in vain is left alone after so many
+// times, which take less than the shortest rest; for how long, detail/record_rest.hpp says.
+inline constexpr unsigned record_rest_after_misses = 8;
+inline constexpr std::chrono::microseconds record_rest_min{100};
+inline constexpr std::chrono::milliseconds record_rest_max{250};
 // What a server reads at a time of a client in its handshake. While the client waits for its turn
 // that is copied, so it is also what a flood can make a server keep for each.
 inline constexpr std::size_t tls_handshake_space_bytes = 4 * 1024;
@@ -80,6 +85,32 @@ inline constexpr std::size_t file_cork_bytes = 128 * 1024;
 inline constexpr std::size_t file_chunk_bytes = 256 * 1024;
 inline constexpr std::size_t file_chunk_max_bytes = 16 * 1024 * 1024;
 
+// Datagrams that one system call receives or sends: past 32 the system's own work is all that is left,
+// and each of them touches a page of the receive area.
+inline constexpr std::size_t datagram_batch = 32;
+// What one endpoint may receive per readiness event before the others get their turn.
+inline constexpr std::size_t datagram_turn = 256;
+// The loop's memory for one batch, and the room in it for each datagram: the largest of UDP, and as
+// asyncio has it, of Unix sockets.
+inline constexpr std::size_t datagram_area_bytes = 2 * 1024 * 1024;
+inline constexpr std::size_t datagram_bytes = 64 * 1024;
+inline constexpr std::size_t datagram_unix_bytes = 256 * 1024;
+// What an unsent datagram counts beyond its payload (asyncio: the size of a UDP header).
+inline constexpr std::size_t datagram_header_bytes = 8;
+// Errors of sending that wait to be told.
+inline constexpr std::size_t datagram_errors_kept = 64;
+// Datagrams that UDP_SEGMENT joins (Linux: UDP_MAX_SEGMENTS), and their bytes: what IPv4 can say.
+inline constexpr std::size_t datagram_segments = 64;
+inline constexpr std::size_t datagram_joined_bytes = 65000;
+// How long a Unix endpoint waits for a peer with a full queue, of which poll(2) tells it nothing.
+inline constexpr std::chrono::milliseconds datagram_retry_time{1};
+// Streams: asyncio's limit of a reader; it stops reading above twice as much.
+inline constexpr std::size_t stream_limit_bytes = 64 * 1024;
+// What a waiting reader keeps for the next bytes, and up to where its block grows because reads fill
+// it: past 64 KiB a read gains nothing and leaves the second-level cache.
+inline constexpr std::size_t stream_block_min_bytes = 4 * 1024;
+inline constexpr std::size_t stream_block_max_bytes = 64 * 1024;
+
 // Readiness events fetched by one system call.
 inline constexpr std::size_t poll_batch_events = 256;
 
@@ -88,6 +119,24 @@ inline constexpr int listen_backlog = 100;
 // How long a listener that ran out of descriptors or memory rests before it tries again (asyncio: 1
 // s).
 inline constexpr std::chrono::milliseconds accept_rest_time{1000};
+
+// A Unix server with a full backlog refuses at once (connect(2), EAGAIN): how long that is tried again
+// unless the caller says otherwise, and the shortest and longest pause between two tries. Over TCP the
+// kernel does the same, with longer pauses.
+inline constexpr std::chrono::seconds unix_connect_time{60};
+inline constexpr std::chrono::milliseconds unix_connect_pause_min{1};
+inline constexpr std::chrono::milliseconds unix_connect_pause_max{50};
+// How long a PROXY header may take: its specification asks for 3 s at least, so that a lost packet can
+// be sent again.
+inline constexpr std::chrono::seconds proxy_header_time{5};
+// What a PROXY header may be long: addresses and what is behind them, a client's certificate as the
+// largest. The fixed part of version 2 can announce 64 KiB, which nobody sends.
+inline constexpr std::size_t proxy_header_bytes = 4 * 1024;
+inline constexpr std::size_t proxy_header_min_bytes = 232;  // Unix addresses
+inline constexpr std::size_t proxy_header_max_bytes = 16 + 0xffff;
+// How soon bytes that may become a header, or not, are looked at again; doubled each time.
+inline constexpr std::chrono::milliseconds proxy_look_again_time{1};
+inline constexpr std::chrono::milliseconds proxy_look_again_max{100};
 
 // RFC 8305 "Connection Attempt Delay".
 inline constexpr std::chrono::milliseconds happy_eyeballs_delay{250};

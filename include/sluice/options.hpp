@@ -6,12 +6,15 @@
 
 #include <sluice/address.hpp>
 #include <sluice/config.hpp>
+#include <sluice/detail/positive.hpp>
 #include <sluice/limits.hpp>
+#include <sluice/proxy_protocol.hpp>
 #include <sluice/tls.hpp>
 
 #include <chrono>
 #include <concepts>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,7 +54,16 @@ private:
     std::string service_;
 };
 
+class Transport;
+
 namespace detail {
+
+/// ServerOptions::max_connections_per_address().
+struct AddressLimit {
+    std::size_t most;
+    unsigned ipv4_prefix;
+    unsigned ipv6_prefix;
+};
 
 /// The part of several option types that is about TLS.
 class TlsParameters {
@@ -61,8 +73,6 @@ public:
     std::optional<std::chrono::nanoseconds> handshake_timeout;
     std::optional<std::chrono::nanoseconds> shutdown_timeout;
 };
-
-SLUICE_API std::chrono::nanoseconds positive(std::chrono::nanoseconds time, const char* what);
 
 /// Adds the setters that client and server have in common.
 template <class Options>
@@ -107,11 +117,53 @@ public:
 
 }  // namespace detail
 
+namespace detail {
+
+/// What a connection starts with; see Transport::set_idle_timeout() and set_write_timeout().
+class TimeLimits {
+public:
+    // Debug mode tells it of a connection that nobody closes.
+    std::source_location made_at;
+    std::optional<std::chrono::nanoseconds> idle;
+    std::optional<std::chrono::nanoseconds> write;
+
+    SLUICE_API void apply(Transport& transport) const;
+};
+
+/// Adds them to options.
+template <class Options>
+class WithTimeLimits {
+public:
+    /// Transport::set_idle_timeout() on every connection, before its connection_made and, with TLS,
+    /// before the handshake. Not positive: std::invalid_argument.
+    Options& idle_timeout(std::chrono::nanoseconds limit) {
+        time_limits_.idle = positive(limit, "idle_timeout");
+        return static_cast<Options&>(*this);
+    }
+    /// The same for Transport::set_write_timeout().
+    Options& write_timeout(std::chrono::nanoseconds limit) {
+        time_limits_.write = positive(limit, "write_timeout");
+        return static_cast<Options&>(*this);
+    }
+    [[nodiscard]] const TimeLimits& time_limits() const noexcept { return time_limits_; }
+
+protected:
+    explicit WithTimeLimits(std::source_location where) noexcept { time_limits_.made_at = where; }
+
+private:
+    TimeLimits time_limits_;
+};
+
+}  // namespace detail
+
 /// How create_connection connects. Defaults: any family, happy eyeballs after 250 ms, no time limit
 /// but the system's.
-class ConnectOptions : public detail::WithServerName<ConnectOptions> {
+class ConnectOptions : public detail::WithServerName<ConnectOptions>,
+                       public detail::WithTimeLimits<ConnectOptions> {
 public:
-    ConnectOptions() = default;
+    /// `where` is where debug mode says a connection was made that nobody closes.
+    ConnectOptions(std::source_location where = std::source_location::current()) noexcept
+        : WithTimeLimits(where) {}
 
     /// Only addresses of this family.
     ConnectOptions& family(Family family) {
@@ -168,9 +220,12 @@ private:
 
 /// How create_server listens. Defaults as asyncio's: any family, backlog 100, reuse_address,
 /// accepting at once.
-class ServerOptions : public detail::WithTls<ServerOptions> {
+class ServerOptions : public detail::WithTls<ServerOptions>,
+                      public detail::WithTimeLimits<ServerOptions> {
 public:
-    ServerOptions() = default;
+    /// `where` is where debug mode says a server and its connections were made that nobody closes.
+    ServerOptions(std::source_location where = std::source_location::current()) noexcept
+        : WithTimeLimits(where) {}
 
     /// Only addresses of this family.
     ServerOptions& family(Family family) {
@@ -203,6 +258,29 @@ public:
     }
     /// Closes connections beyond this many at once, unread. Zero: std::invalid_argument.
     SLUICE_API ServerOptions& max_connections(std::size_t connections);
+    /// create_unix_server with a path: the permissions of the socket's file, e.g. 0600; nobody else
+    /// can connect at any moment. Default: as the umask leaves 0777. Beyond 0777:
+    /// std::invalid_argument.
+    SLUICE_API ServerOptions& permissions(unsigned mode);
+    /// create_unix_server: false leaves the socket's file where it is when the server closes.
+    ServerOptions& cleanup_socket(bool on) {
+        cleanup_socket_ = on;
+        return *this;
+    }
+    /// Closes connections of one network beyond this many at once, unread; they count as refused.
+    /// IPv4 addresses are one network when their first `ipv4_prefix` bits are the same, IPv6
+    /// addresses `ipv6_prefix`, since a single user has a /64; IPv4 addresses inside of IPv6 count as
+    /// IPv4. With proxy_protocol() it is the announced address that counts. Unix sockets have none
+    /// and are not limited. Zero, or a prefix that is no bit count of its family:
+    /// std::invalid_argument.
+    SLUICE_API ServerOptions& max_connections_per_address(std::size_t connections,
+                                                          unsigned ipv4_prefix = 32,
+                                                          unsigned ipv6_prefix = 64);
+    /// Expects a PROXY header before anything else of a connection, TLS included.
+    ServerOptions& proxy_protocol(ProxyProtocolOptions options) {
+        proxy_protocol_ = std::move(options);
+        return *this;
+    }
 
     ///@{
     /// What was set, or the default.
@@ -215,6 +293,15 @@ public:
     [[nodiscard]] std::optional<std::size_t> max_connections() const noexcept {
         return max_connections_;
     }
+    [[nodiscard]] std::optional<unsigned> permissions() const noexcept { return permissions_; }
+    [[nodiscard]] bool cleanup_socket() const noexcept { return cleanup_socket_; }
+    [[nodiscard]] const std::optional<detail::AddressLimit>& max_connections_per_address()
+        const noexcept {
+        return address_limit_;
+    }
+    [[nodiscard]] const std::optional<ProxyProtocolOptions>& proxy_protocol() const noexcept {
+        return proxy_protocol_;
+    }
     ///@}
 
 private:
@@ -225,6 +312,10 @@ private:
     bool keep_alive_ = false;
     bool start_serving_ = true;
     std::optional<std::size_t> max_connections_;
+    std::optional<unsigned> permissions_;
+    bool cleanup_socket_ = true;
+    std::optional<detail::AddressLimit> address_limit_;
+    std::optional<ProxyProtocolOptions> proxy_protocol_;
 };
 
 /// How connect_accepted_socket serves: plainly, or with TLS and a server's context.

@@ -35,18 +35,23 @@ private:
 
 }  // namespace detail
 
+/// What sleep() returns: a pause that begins when it is awaited.
+class [[nodiscard]] Sleep {
+public:
+    /// @cond internal
+    explicit Sleep(Duration delay) noexcept : delay_(delay) {}
+    detail::SleepAwaiter operator co_await() const noexcept { return detail::SleepAwaiter(delay_); }
+    /// @endcond
+
+private:
+    Duration delay_;
+};
+
 /// Suspends the awaiting task for at least `delay`; zero or less lets everything else that is ready
 /// run once. asyncio.sleep.
 template <class Rep, class Period>
-detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> delay) noexcept {
-    // What does not fit the loop's nanoseconds means for ever, not at once.
-    const std::chrono::duration<double> seconds = delay;
-    const bool fits = seconds < std::chrono::duration<double>(Duration::max());
-    return detail::SleepAwaiter(fits ? std::chrono::duration_cast<Duration>(delay)
-                                     : Duration::max());
+Sleep sleep(std::chrono::duration<Rep, Period> delay) noexcept {
+    return Sleep(detail::to_duration(delay));
 }
-
-/// Schedules callbacks, runs tasks, connects and serves. To be used on one thread at a time, except
-/// call_soon_threadsafe().
 
 }  // namespace sluice::inline v0_1

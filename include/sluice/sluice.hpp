@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/address.hpp>
+#include <sluice/address_range.hpp>
 #include <sluice/buffer.hpp>
 #include <sluice/bytes.hpp>
 #include <sluice/callback.hpp>
@@ -15,12 +16,17 @@
 #include <sluice/future.hpp>
 #include <sluice/handle.hpp>
 #include <sluice/limits.hpp>
+#include <sluice/listen_fds.hpp>
 #include <sluice/options.hpp>
+#include <sluice/peer_credentials.hpp>
 #include <sluice/protocol.hpp>
+#include <sluice/proxy_protocol.hpp>
 #include <sluice/ref.hpp>
 #include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
 #include <sluice/sleep.hpp>
+#include <sluice/socket_calls.hpp>
 #include <sluice/task.hpp>
 #include <sluice/tls.hpp>
 #include <sluice/transport.hpp>
+#include <sluice/unix_sockets.hpp>

@@ -2,9 +2,8 @@
 //
 // A Task does nothing until it is awaited by another Task or given to EventLoop::create_task() or
 // run_until_complete(). Control passes between coroutines through a small driver loop in the
-// outermost one (TaskRoot::drive), never by symmetric transfer: GCC 12 does not make that a tail
-// call in sanitizer builds, and this way no coroutine is on the stack below the one that destroys
-// it.
+// outermost one (TaskRoot::drive), never by symmetric transfer: GCC 12 does not make that a tail call
+// in sanitizer builds, and this way no coroutine is on the stack below the one that destroys it.
 #pragma once
 
 #include <sluice/detail/completion.hpp>
@@ -13,6 +12,7 @@
 #include <sluice/ref.hpp>
 
 #include <coroutine>
+#include <cstdint>
 #include <source_location>
 #include <stdexcept>
 #include <utility>
@@ -29,6 +29,22 @@ namespace detail {
 
 class LoopCore;
 class TaskRoot;
+
+/// Who started a task: a task group. Told once, in the step that ends the task: only schedules.
+class TaskOwner {
+public:
+    virtual void on_child_done(TaskRoot& child) noexcept = 0;
+    /// The loop was closed under it.
+    virtual void on_child_destroyed() noexcept = 0;
+
+protected:
+    ~TaskOwner() = default;
+};
+
+/// Destroys a coroutine that has not ended. In debug mode a running loop reports `unawaited`, if not
+/// null, as the place of one that never ran; what goes with it is not reported again.
+SLUICE_API void destroy_unfinished(std::coroutine_handle<> coroutine,
+                                   const std::source_location* unawaited) noexcept;
 
 /// What a suspended coroutine waits for: a future, a timer, another task.
 class Suspension {
@@ -72,7 +88,7 @@ private:
 /// The part of a coroutine that matters while it is the outermost one: scheduling, cancellation,
 /// who waits for it. The coroutine lives as long as the loop runs it or a TaskReference exists;
 /// only closing the loop destroys it under its references.
-class SLUICE_API TaskRoot : private Ready, public ListNode<TaskRoot> {
+class SLUICE_API TaskRoot : private Ready, public ListNode<TaskRoot>, public ListNode<TaskOwner> {
 public:
     TaskRoot(const TaskRoot&) = delete;
     TaskRoot& operator=(const TaskRoot&) = delete;
@@ -83,6 +99,10 @@ public:
     void start(LoopCore& core, std::source_location where) noexcept;
     /// Asks the coroutine to end: Cancelled is thrown at its awaiting point. False if it is done.
     bool cancel() noexcept;
+    /// How often cancel() was called, less uncancel().
+    [[nodiscard]] std::uint32_t cancelling() const noexcept { return cancel_requests_; }
+    /// Takes one request back and gives what is left. At zero, what is not delivered yet will not be.
+    std::uint32_t uncancel() noexcept;
     /// The loop is going away: destroys the coroutine if it is suspended, and forgets the loop.
     void leave_loop() noexcept;
     /// Throws std::logic_error if the loop is closed.
@@ -92,6 +112,14 @@ public:
     [[nodiscard]] Completion& completion() noexcept { return completion_; }
     [[nodiscard]] const Completion& completion() const noexcept { return completion_; }
     void mark_retrieved() noexcept { retrieved_ = true; }
+    /// What the coroutine ended with, if that is an exception.
+    [[nodiscard]] virtual const std::exception_ptr& root_exception() const noexcept = 0;
+
+    // ---- for owners ----
+
+    void set_owner(TaskOwner* owner) noexcept { owner_ = owner; }
+    /// Destroys the coroutine where it is suspended; one that is running is cancelled instead.
+    void end_now() noexcept;
 
     // ---- for awaiters ----
 
@@ -107,11 +135,10 @@ public:
     void run_next(std::coroutine_handle<> coroutine) noexcept { next_ = coroutine; }
 
 protected:
-    explicit TaskRoot(std::coroutine_handle<> self) noexcept : self_(self) {}
+    TaskRoot(std::coroutine_handle<> self, std::source_location where) noexcept
+        : self_(self), where_(where) {}
     ~TaskRoot() = default;
 
-    /// What the coroutine ended with, if that is an exception.
-    [[nodiscard]] virtual const std::exception_ptr& root_exception() const noexcept = 0;
     virtual void set_root_exception(std::exception_ptr exception) noexcept = 0;
 
 private:
@@ -128,8 +155,12 @@ private:
     LoopCore* core_ = nullptr;
     Suspension* suspension_ = nullptr;
     Completion completion_;
+    // Where the coroutine stands in the source; once it is started, where that was done.
     std::source_location where_;
+    TaskOwner* owner_ = nullptr;
+    std::uint32_t cancel_requests_ = 0;
     bool started_ = false;
+    bool driving_ = false;
     bool cancel_pending_ = false;
     bool retrieved_ = false;
     bool held_by_loop_ = false;
@@ -156,6 +187,8 @@ public:
     FinalAwaiter final_suspend() const noexcept { return {}; }
 
     [[nodiscard]] TaskRoot& root() const noexcept { return *root_; }
+    /// False if nobody has awaited or started it yet.
+    [[nodiscard]] bool has_root() const noexcept { return root_ != nullptr; }
     void set_root(TaskRoot& root) noexcept { root_ = &root; }
     void set_awaiting(std::coroutine_handle<> awaiting) noexcept { awaiting_ = awaiting; }
 
@@ -172,12 +205,12 @@ class TaskPromiseOutcome : public TaskPromiseBase {
 public:
     void unhandled_exception() noexcept { outcome_.set_exception(std::current_exception()); }
     [[nodiscard]] Outcome<T>& outcome() noexcept { return outcome_; }
-
-protected:
-    using TaskPromiseBase::TaskPromiseBase;
     [[nodiscard]] const std::exception_ptr& root_exception() const noexcept override {
         return outcome_.exception();
     }
+
+protected:
+    using TaskPromiseBase::TaskPromiseBase;
     void set_root_exception(std::exception_ptr exception) noexcept override {
         outcome_.set_exception(std::move(exception));
     }
@@ -188,8 +221,9 @@ protected:
 template <class T>
 class TaskPromise final : public TaskPromiseOutcome<T> {
 public:
-    TaskPromise() noexcept
-        : TaskPromiseOutcome<T>(std::coroutine_handle<TaskPromise>::from_promise(*this)) {}
+    // The default argument is the place of the coroutine, not of its caller: compilers agree on that.
+    TaskPromise(std::source_location where = std::source_location::current()) noexcept
+        : TaskPromiseOutcome<T>(std::coroutine_handle<TaskPromise>::from_promise(*this), where) {}
     Task<T> get_return_object() noexcept;
     template <class U>
         requires std::is_constructible_v<T, U&&>
@@ -201,8 +235,9 @@ public:
 template <>
 class TaskPromise<void> final : public TaskPromiseOutcome<void> {
 public:
-    TaskPromise() noexcept
-        : TaskPromiseOutcome<void>(std::coroutine_handle<TaskPromise>::from_promise(*this)) {}
+    TaskPromise(std::source_location where = std::source_location::current()) noexcept
+        : TaskPromiseOutcome<void>(std::coroutine_handle<TaskPromise>::from_promise(*this), where) {
+    }
     Task<void> get_return_object() noexcept;
     void return_void() noexcept {}
 };
@@ -252,6 +287,12 @@ protected:
         completion.add(*this);
         suspend(coroutine);
     }
+    /// Waits no more. False if it is completed already.
+    bool withdraw() noexcept {
+        const bool waiting = ListNode<Waiter>::linked();
+        ListNode<Waiter>::unlink();
+        return waiting;
+    }
 
 private:
     void on_completed() noexcept override { resume_soon(); }
@@ -284,6 +325,10 @@ public:
 
     /// False after the task was moved from.
     explicit operator bool() const noexcept { return coroutine_ != nullptr; }
+    /// @cond internal
+    /// Destroys a coroutine that never ran, without a word in debug mode.
+    void discard() noexcept { detail::destroy_unfinished(std::exchange(coroutine_, {}), nullptr); }
+    /// @endcond
 
     class Awaiter {
     public:
@@ -319,8 +364,14 @@ private:
     explicit Task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
 
     void destroy() noexcept {
-        if (coroutine_) {
+        if (!coroutine_) {
+            return;
+        }
+        if (detail::TaskRoot& task = coroutine_.promise(); coroutine_.promise().has_root()) {
             coroutine_.destroy();
+        } else {
+            const std::source_location where = task.where();
+            detail::destroy_unfinished(coroutine_, &where);
         }
     }
 
@@ -347,6 +398,14 @@ public:
     /// iteration, and what it awaits is cancelled. The task may catch it and go on. False if it is
     /// done already.
     bool cancel() noexcept { return promise() != nullptr && promise()->cancel(); }
+    /// How many calls of cancel() have not been taken back. A timeout or a task group that caught
+    /// its own Cancelled learns here whether somebody else cancels the task as well.
+    [[nodiscard]] std::uint32_t cancelling() const noexcept {
+        return promise() != nullptr ? promise()->cancelling() : 0;
+    }
+    /// Takes one call of cancel() back, for whoever made it and has caught its Cancelled; gives how
+    /// many are left. At zero a Cancelled that has not been thrown yet is called off.
+    std::uint32_t uncancel() noexcept { return promise() != nullptr ? promise()->uncancel() : 0; }
     /// True once it has ended, also by the loop being closed.
     [[nodiscard]] bool done() const noexcept {
         return reference_.orphaned() || (promise() != nullptr && promise()->completion().done());
@@ -381,13 +440,21 @@ public:
     explicit operator bool() const noexcept {
         return promise() != nullptr || reference_.orphaned();
     }
+    /// @cond internal
+    [[nodiscard]] detail::TaskPromise<T>* promise() const noexcept {
+        return static_cast<detail::TaskPromise<T>*>(reference_.task());
+    }
+    /// @endcond
 
     class Awaiter final : public detail::CompletionAwaiter {
     public:
         explicit Awaiter(const TaskHandle& handle) noexcept : handle_(handle) {}
         bool await_ready() const noexcept { return handle_.done(); }
         template <detail::TaskLike Promise>
-        void await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+        void await_suspend(std::coroutine_handle<Promise> coroutine) {
+            if (&coroutine.promise().root() == handle_.promise()) {
+                throw std::logic_error("a task cannot await itself");
+            }
             this->wait_for(handle_.promise()->completion(), coroutine);
         }
         T await_resume() {
@@ -401,7 +468,7 @@ public:
         TaskHandle handle_;
     };
 
-    /// Waits for the task's end; cancelling the waiter cancels the task, as in asyncio.
+    /// Waits for the task's end; cancelling the waiter cancels the task. A task's own: logic_error.
     Awaiter operator co_await() const {
         if (!*this) {
             throw std::logic_error("an empty TaskHandle was awaited");
@@ -413,9 +480,6 @@ private:
     friend EventLoop;
     explicit TaskHandle(detail::TaskPromise<T>& promise) noexcept : reference_(promise) {}
 
-    [[nodiscard]] detail::TaskPromise<T>* promise() const noexcept {
-        return static_cast<detail::TaskPromise<T>*>(reference_.task());
-    }
     /// The promise of a task that is done; throws Cancelled if the loop was closed under it.
     [[nodiscard]] detail::TaskPromise<T>& finished() const {
         if (reference_.orphaned()) {
@@ -432,4 +496,5 @@ private:
 
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/task.ipp>
+#include <sluice/impl/unawaited.ipp>
 #endif

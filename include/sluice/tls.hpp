@@ -43,10 +43,9 @@ enum class ClientCertificates : std::uint8_t {
 
 /// What the kernel does of TLS.
 enum class KernelTls : std::uint8_t {
-    off,   ///< Nothing.
-    send,  ///< It seals what is sent.
-    /// And opens what is received. Not where peers are not trusted: docs/tls.md says why.
-    send_and_receive,
+    off,               ///< Nothing.
+    send,              ///< It seals what is sent.
+    send_and_receive,  ///< And opens what is received.
 };
 
 /// How a TlsContext is made. Setters only store, and throw std::invalid_argument for values that can

@@ -13,6 +13,7 @@
 #include <sluice/protocol.hpp>
 #include <sluice/ref.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -26,6 +27,7 @@ namespace sluice::inline v0_1 {
 
 class TlsInfo;
 class TlsFailure;
+class ProxyHeader;
 
 /// Bounds of the unsent bytes, in bytes: above `high` the protocol is paused, at `low` or below it
 /// is resumed.
@@ -100,6 +102,8 @@ inline constexpr ExtraKey<TransportCounters> counters{4};
 inline constexpr ExtraKey<TlsInfo> tls{5};
 /// Why TLS failed, if it did.
 inline constexpr ExtraKey<TlsFailure> tls_failure{6};
+/// What a PROXY header said of this connection; see proxy_protocol.hpp.
+inline constexpr ExtraKey<ProxyHeader> proxy{20};
 }  // namespace extra
 
 /// The user's end of a byte stream.
@@ -214,6 +218,32 @@ public:
     virtual void set_write_buffer_cap(std::optional<std::size_t> bytes,
                                       OverflowPolicy policy = OverflowPolicy::abort_connection) = 0;
 
+    /// Ends the connection with Error::idle_timeout when nothing has been received and nothing sent
+    /// for `limit`; nothing (the default) lets it live for ever. It counts from this call on. What
+    /// counts are bytes of the connection itself, with TLS also those of records without data.
+    /// While reading is paused nothing can be received, so the time stands still, and counts anew
+    /// from resume_reading(). Measured with the time at which the loop's iteration began, so it is
+    /// as exact as callbacks are short, and no sooner than the loop has looked for bytes that wait.
+    /// Throws std::invalid_argument unless positive. A transport of your own that does not override
+    /// it throws operation_not_supported. No effect once the connection has ended.
+    virtual void set_idle_timeout(std::optional<std::chrono::nanoseconds> limit);
+    /// What was set.
+    [[nodiscard]] virtual std::optional<std::chrono::nanoseconds> get_idle_timeout()
+        const noexcept {
+        return {};
+    }
+
+    /// Ends the connection with Error::write_timeout when bytes are waiting to be sent and the
+    /// system has taken none of them for `limit`: the peer does not read, or is gone. It holds after
+    /// close(), too, which otherwise waits for such a peer for ever. Waiting for a file to be read
+    /// does not count. Otherwise as set_idle_timeout().
+    virtual void set_write_timeout(std::optional<std::chrono::nanoseconds> limit);
+    /// What was set.
+    [[nodiscard]] virtual std::optional<std::chrono::nanoseconds> get_write_timeout()
+        const noexcept {
+        return {};
+    }
+
     /// Replaces the protocol, from the next callback on, also in the middle of reading. The old one
     /// is destroyed between iterations; no callback is made for the change. A lost transport only
     /// destroys the argument. Throws std::invalid_argument for null.
@@ -252,5 +282,15 @@ inline void Transport::sendfile(int, std::int64_t, std::optional<std::int64_t>, 
                             "sendfile(): this kind of transport cannot send files");
 }
 // NOLINTEND(performance-unnecessary-value-param)
+
+inline void Transport::set_idle_timeout(std::optional<std::chrono::nanoseconds>) {
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
+                            "set_idle_timeout(): this kind of transport has no time limits");
+}
+
+inline void Transport::set_write_timeout(std::optional<std::chrono::nanoseconds>) {
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
+                            "set_write_timeout(): this kind of transport has no time limits");
+}
 
 }  // namespace sluice::inline v0_1

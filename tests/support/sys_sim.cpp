@@ -49,6 +49,14 @@ constexpr std::array<const char*, sim_call_count> call_names = {
     "duplicate",
     "sendfile",
     "read_file",
+    "receive_datagrams",
+    "send_datagrams",
+    "set_datagram_option",
+    "change_membership",
+    "path_status",
+    "remove_path",
+    "set_permissions",
+    "peer_credentials",
 };
 
 [[noreturn]] void give_up(const char* why) {
@@ -313,6 +321,17 @@ void SimKernel::listen_peer(const SocketAddress& address,
                             std::function<void(SimPeer)> on_accepted) {
     const InSimKernel inside;
     machine_->peer_listeners[address.to_string()] = std::move(on_accepted);
+}
+
+void SimKernel::replace_socket_file(const std::string& path, bool another) {
+    machine_->socket_files.erase(path);
+    if (another) {
+        machine_->make_socket_file(path);
+    }
+}
+
+bool SimKernel::has_socket_file(const std::string& path) const {
+    return machine_->socket_files.contains(path);
 }
 
 std::size_t SimKernel::open_descriptors() const noexcept {

@@ -52,8 +52,16 @@ enum class SimCall : std::uint8_t {
     duplicate,
     sendfile,
     read_file,
+    receive_datagrams,
+    send_datagrams,
+    set_datagram_option,
+    change_membership,
+    path_status,
+    remove_path,
+    set_permissions,
+    peer_credentials,
 };
-inline constexpr std::size_t sim_call_count = 28;
+inline constexpr std::size_t sim_call_count = 36;
 const char* to_string(SimCall call) noexcept;
 
 /// How often the kernel misbehaves, in thousandths of the calls concerned. Everything here is
@@ -168,6 +176,15 @@ public:
     /// Accepts what the library connects to `address`.
     void listen_peer(const SocketAddress& address, std::function<void(SimPeer)> on_accepted);
 
+    // ---- datagrams ----
+
+    /// Does the system take several datagrams as one (UDP_SEGMENT)?
+    bool datagram_segmentation = false;
+    /// Sending on `fd` would block until this is taken back.
+    void block_datagrams(int fd, bool on);
+    /// How many datagrams wait in a socket at most.
+    void set_datagram_room(std::size_t datagrams) noexcept;
+
     // ---- files ----
 
     /// A file of this size, of which `fill` gives the bytes from an offset on, opened for reading.
@@ -175,6 +192,11 @@ public:
     int open_file(std::uint64_t size, std::function<void(std::uint64_t, MutableBytes)> fill);
     /// It becomes shorter or longer.
     void resize_file(int fd, std::uint64_t size);
+
+    /// Something that is no socket of the library's removes the file of a Unix socket, or, with
+    /// `another`, puts its own there.
+    void replace_socket_file(const std::string& path, bool another);
+    [[nodiscard]] bool has_socket_file(const std::string& path) const;
 
     // ---- what to look at ----
 

@@ -125,8 +125,14 @@ std::error_code bind(int fd, const SocketAddress& address) noexcept {
     const SocketAddress chosen = address.family() != Family::unix_domain && address.port() == 0
                                      ? address.with_port(call.machine.free_port())
                                      : address;
-    if (call.machine.is_taken(chosen, *call.socket)) {
+    const bool has_file = chosen.family() == Family::unix_domain && chosen.path().front() != '\0';
+    const std::string file(chosen.path());
+    if (has_file ? call.machine.socket_files.contains(file)
+                 : call.machine.is_taken(chosen, *call.socket)) {
         return system_error_of(call.fail(EADDRINUSE));
+    }
+    if (has_file) {
+        call.machine.make_socket_file(file);
     }
     call.socket->local = chosen;
     call.socket->random = SimRandom(SimRandom::mix(call.machine.luck_of(chosen) + 3));
@@ -158,19 +164,30 @@ Result<int> connect(int fd, const SocketAddress& address) noexcept {
     }
     SimMachine& machine = call.machine;
     SimSocket& socket = *call.socket;
+    if (socket.type == SocketType::datagram) {
+        const int refused = machine.connect_datagrams(socket, address);
+        return refused == 0 ? Result<int>(fd) : Result<int>::failure(call.fail(refused));
+    }
     const std::string name = address.to_string();
     const auto refused = machine.refused.find(name);
     const bool is_refused = refused != machine.refused.end();
     if (is_refused && refused->second.after == Duration::zero()) {
         return Result<int>::failure(call.fail(refused->second.error));
     }
+    const bool is_unix = address.family() == Family::unix_domain;
+    if (const int error = is_unix && !is_refused ? machine.refuses_unix(address) : 0) {
+        machine.trace("connect(%d, %s) failed: %d", fd, name.c_str(), error);
+        return Result<int>::failure(call.fail(error));
+    }
     if (!socket.local) {
-        socket.local = address.with_port(machine.free_port());
+        socket.local =
+            is_unix ? SocketAddress::unix_path("") : address.with_port(machine.free_port());
     }
     socket.remote = address;
     socket.kind = SimSocket::Kind::connecting;
     socket.connect_at = machine.time;
-    const bool slow = call.fault(machine.kernel.faults.slow_connect);
+    // Nothing takes time on the way to a Unix socket.
+    const bool slow = !is_unix && call.fault(machine.kernel.faults.slow_connect);
     if (slow) {
         socket.connect_at += machine.some_delay(socket.random);
     }
@@ -286,6 +303,9 @@ SocketAddress local_address(int fd) noexcept {
 SocketAddress peer_address(int fd) noexcept {
     const InSimKernel inside;
     const Call call(SimCall::peer_address, fd);
+    if (call.error == 0 && call.socket->type == SocketType::datagram) {
+        return call.socket->remote;
+    }
     const bool connected = call.error == 0 && call.socket->kind == SimSocket::Kind::stream &&
                            !call.socket->endpoint->is_reset;
     return connected ? call.socket->remote : SocketAddress{};

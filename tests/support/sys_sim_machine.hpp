@@ -90,6 +90,18 @@ struct SimFile {
     std::function<void(std::uint64_t, MutableBytes)> fill;
 };
 
+struct SimDatagram {
+    SocketAddress from;
+    std::vector<std::byte> bytes;
+    TimePoint visible_at;
+};
+
+/// The file of a Unix socket.
+struct SimSocketFile {
+    std::uint64_t inode = 0;
+    unsigned permissions = 0;
+};
+
 /// What a descriptor stands for.
 struct SimSocket {
     enum class Kind : std::uint8_t { fresh, listening, connecting, stream, wake, epoll, file };
@@ -113,6 +125,10 @@ struct SimSocket {
     int watched_by = -1;
     std::set<int> errors_given;
     std::shared_ptr<SimFile> file;
+    // Of datagram sockets, whose kind stays fresh.
+    std::deque<SimDatagram> datagrams;
+    int datagram_error = 0;
+    bool datagrams_blocked = false;
 };
 
 struct SimMachine {
@@ -130,6 +146,7 @@ struct SimMachine {
     std::deque<SimEndpoint> endpoints;
     std::vector<SimEndpoint*> with_reader;
     std::uint16_t next_port = 40000;
+    std::size_t datagram_room = 1000;
 
     // ---- time ----
     struct Action {
@@ -166,6 +183,8 @@ struct SimMachine {
     };
     std::map<std::string, Refusal> refused;
     std::set<std::string> black_holes;
+    std::map<std::string, SimSocketFile> socket_files;
+    std::uint64_t next_inode = 1;
 
     // ---- observed ----
     std::vector<std::string> violations;
@@ -202,11 +221,20 @@ struct SimMachine {
     [[nodiscard]] bool is_taken(const SocketAddress& address, const SimSocket& except) const;
     [[nodiscard]] static bool is_ours(const SocketAddress& address);
     std::uint16_t free_port();
+    void make_socket_file(const std::string& path) {
+        socket_files[path] = {.inode = next_inode++, .permissions = 0};
+    }
+    /// The errno with which connect(2) to a Unix address ends at once; 0: it may go on.
+    int refuses_unix(const SocketAddress& to);
     /// Two ends, connected from `at` on, the second of them waiting at whoever listens to `to`. Null
     /// if nobody does, or the queue is full (`full`).
     SimEndpoint* establish(const SocketAddress& from, const SocketAddress& to, TimePoint at,
                            bool& queue_full);
     void settle_connect(SimSocket& socket);
+
+    int connect_datagrams(SimSocket& socket, const SocketAddress& address);
+    int send_datagram(SimSocket& from, const SocketAddress& to, Bytes bytes);
+    [[nodiscard]] std::uint32_t poll_datagrams(const SimSocket& socket) const;
 
     std::uint32_t poll(SimSocket& socket);
     bool run_due_actions();

@@ -353,6 +353,18 @@ bool SimMachine::is_taken(const SocketAddress& address, const SimSocket& except)
     });
 }
 
+int SimMachine::refuses_unix(const SocketAddress& to) {
+    const SimSocket* const listener = find_listener(to);
+    if (listener != nullptr) {
+        return listener->pending.size() > listener->backlog ? EAGAIN : 0;
+    }
+    if (peer_listeners.contains(to.to_string())) {
+        return 0;
+    }
+    const bool has_file = socket_files.contains(std::string(to.path()));
+    return has_file || to.path().front() == '\0' ? ECONNREFUSED : ENOENT;
+}
+
 std::uint16_t SimMachine::free_port() {
     return next_port++;
 }
@@ -428,6 +440,9 @@ void SimMachine::settle_connect(SimSocket& socket) {
 
 std::uint32_t SimMachine::poll(SimSocket& socket) {
     settle_connect(socket);
+    if (socket.type == detail::sys::SocketType::datagram) {
+        return poll_datagrams(socket);
+    }
     switch (socket.kind) {
         case SimSocket::Kind::fresh:
             return EPOLLOUT | EPOLLHUP;

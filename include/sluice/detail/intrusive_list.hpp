@@ -63,6 +63,14 @@ public:
         return object;
     }
 
+    /// The object that was added last; there must be one.
+    T& pop_back() noexcept {
+        SLUICE_ASSERT(!empty());
+        T& object = static_cast<T&>(*head_.previous_);
+        static_cast<Node&>(object).unlink();
+        return object;
+    }
+
     /// Moves everything of `other` to the end of this list.
     void splice_back(IntrusiveList& other) noexcept {
         if (other.empty()) {

@@ -29,6 +29,7 @@
 
 namespace sluice::inline v0_1::detail {
 
+
 /// Has gathered bytes to send when the running callback ends.
 class Dirty : public ListNode<Dirty> {
 public:
@@ -110,6 +111,10 @@ public:
     /// Null if it has none.
     [[nodiscard]] Workers* workers() const noexcept { return workers_; }
 
+    /// The one that runs an iteration on this thread, or null.
+    [[nodiscard]] SLUICE_API static LoopCore* running_here() noexcept;
+    /// In the child of a fork none runs.
+    static void forget_running_here() noexcept;
     /// Runs one iteration, sleeping at most `timeout` (none: as long as it takes).
     void run_once(std::optional<Duration> timeout);
     /// How long run_once would sleep at most: zero when something is ready, none when nothing is
@@ -117,6 +122,14 @@ public:
     [[nodiscard]] std::optional<Duration> next_timeout() const noexcept;
     /// Anything left to wait for: scheduled callbacks or timers.
     [[nodiscard]] bool running() const noexcept { return running_; }
+    /// The time as of the first question in this iteration, which costs a clock reading; now, when
+    /// the loop does not run.
+    [[nodiscard]] TimePoint iteration_time() noexcept {
+        if (time_of_iteration_ != counters.iterations || !running_) {
+            read_iteration_time();
+        }
+        return iteration_time_;
+    }
 
     // ---- readiness ----
 
@@ -185,6 +198,7 @@ public:
         return tls_receive_areas_[layer];
     }
 
+
     /// TLS connections that keep OpenSSL's record buffers.
     [[nodiscard]] WarmList& warm_list() noexcept { return warm_list_; }
     /// True while this iteration may still spend time on the handshakes of new connections.
@@ -232,6 +246,7 @@ private:
     void forget_events_of(const Watcher& watcher) noexcept;
     void check_thread_slow(const char* what) const;
     void report_not_made() noexcept;
+    void read_iteration_time() noexcept;
 
     std::unique_ptr<Poller> poller_;
     std::shared_ptr<RemoteQueue> remote_;
@@ -246,6 +261,9 @@ private:
     std::array<ReadyEvent, limits::poll_batch_events> batch_;
     std::size_t batch_next_ = 0;
     std::size_t batch_end_ = 0;
+
+    TimePoint iteration_time_{};
+    std::uint64_t time_of_iteration_ = 0;  // whose time that is
 
     int callback_depth_ = 0;
     bool running_ = false;

@@ -77,6 +77,8 @@ private:
 
 /// True if `exception` is a Cancelled.
 SLUICE_API bool is_cancelled(const std::exception_ptr& exception) noexcept;
+/// True if `exception` is a StopLoop.
+SLUICE_API bool is_stop_loop(const std::exception_ptr& exception) noexcept;
 /// A Cancelled, as an exception_ptr.
 SLUICE_API std::exception_ptr make_cancelled() noexcept;
 

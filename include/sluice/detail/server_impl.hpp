@@ -2,7 +2,10 @@
 #pragma once
 
 #include <sluice/detail/acceptor.hpp>
+#include <sluice/detail/address_counts.hpp>
 #include <sluice/detail/connection_owner.hpp>
+#include <sluice/detail/proxy_filter.hpp>
+#include <sluice/detail/socket_file.hpp>
 #include <sluice/detail/tls_transport.hpp>
 #include <sluice/server.hpp>
 
@@ -18,12 +21,17 @@ namespace sluice::inline v0_1::detail {
 class ServerImpl final : public Server,
                          public ConnectionOwner,
                          private AcceptHandler,
+                         private ProxyHandler,
                          private Attached {
 public:
     /// Takes over bound sockets.
     ServerImpl(EventLoop& loop, ConnectionFactory factory, std::vector<Descriptor> bound,
                const ServerOptions& options);
     ~ServerImpl() override;
+    /// Removes this file when it closes.
+    void own_file(SocketFile file) noexcept { file_ = std::move(file); }
+    /// Leaves it where it is, after all.
+    void release_file() noexcept { file_.release(); }
 
     [[nodiscard]] std::vector<SocketView> sockets() const override;
     [[nodiscard]] bool is_serving() const noexcept override { return serving_; }
@@ -43,11 +51,24 @@ public:
 private:
     void on_accepted(Descriptor socket, const SocketAddress& local,
                      const SocketAddress& peer) noexcept override;
+    void on_proxied(Descriptor socket, const SocketAddress& local, const SocketAddress& peer,
+                    const ProxyHeader& header) noexcept override;
+    void on_proxy_rejected() noexcept override;
     void on_detach() noexcept override;
     void unreferenced() noexcept override { delete this; }
 
+    void await_proxy_header(Descriptor socket, const SocketAddress& local,
+                            const SocketAddress& peer) noexcept;
+    void serve_connection(Descriptor socket, const SocketAddress& local, const SocketAddress& peer,
+                          const ProxyHeader& header) noexcept;
+    [[nodiscard]] Ref<StreamTransport> make_transport(Descriptor socket, const SocketAddress& local,
+                                                      const SocketAddress& peer,
+                                                      const ProxyHeader& header);
+    void report_not_made(const SocketAddress& peer) const noexcept;
     void track(TrackedConnection& connection) noexcept;
     void close_listeners() noexcept;
+    void remove_file() noexcept;
+    void forget_unproxied() noexcept;
     void tell_draining() noexcept;
     void finish_if_over() noexcept;
     void check_thread(const char* method) const;
@@ -61,6 +82,9 @@ private:
     ServerOptions options_;
     std::optional<TlsPlan> tls_;
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    SocketFile file_;  // of a Unix socket
+    std::optional<ProxyFilter> proxy_filter_;
+    std::optional<AddressCounts> address_counts_;
     IntrusiveList<TrackedConnection> connections_;
     ServerCounters counters_;
     bool serving_ = false;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <sluice/descriptor.hpp>
+#include <sluice/detail/record_rest.hpp>
 #include <sluice/detail/result.hpp>
 #include <sluice/detail/stream_transport.hpp>
 
@@ -14,7 +15,7 @@
 
 namespace sluice::inline v0_1::detail {
 
-class SocketTransport final : public StreamTransport, private Watcher {
+class SocketTransport final : public StreamTransport, private Watcher, private RecordRestUser {
 public:
     /// Takes the connected descriptor over. `core` must outlive the transport or detach it.
     static Ref<SocketTransport> create(LoopCore& core, Descriptor socket, SocketAddress local,
@@ -23,8 +24,17 @@ public:
     [[nodiscard]] bool can_write_eof() const noexcept override { return true; }
     void write_eof() override;
     void close() override;
+    void set_idle_timeout(std::optional<std::chrono::nanoseconds> limit) override;
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> get_idle_timeout()
+        const noexcept override;
+    void set_write_timeout(std::optional<std::chrono::nanoseconds> limit) override;
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> get_write_timeout()
+        const noexcept override;
     [[nodiscard]] Bytes undelivered_input(MutableBytes space) noexcept override;
     [[nodiscard]] std::size_t get_write_buffer_size() const noexcept override;
+
+    /// For whom create() was given addresses that a header announced. Before start().
+    void set_proxy_header(const ProxyHeader& header) { extras().proxy = header; }
 
     // ---- for TLS in the kernel ----
 
@@ -45,11 +55,18 @@ private:
     ~SocketTransport() override;
 
     void on_ready(Readiness events) noexcept override;
+    void look_again() noexcept override;
     void extra_info(std::uint32_t key, void* value) const override;
 
     void run_start() noexcept override;
     void update_interest() noexcept override;
-    void reading_resumed() noexcept override { update_interest(); }
+    void reading_resumed() noexcept override {
+        note_received();
+        update_interest();
+    }
+    [[nodiscard]] bool writing_stands_still() const noexcept override {
+        return write_blocked_ && !awaits_file_;
+    }
     void end_with(std::error_code reason) noexcept override;
     void release_lower() noexcept override;
     void finish_writing() noexcept override;
@@ -60,6 +77,7 @@ private:
     void read_ready() noexcept;
     [[nodiscard]] IoResult receive(MutableBytes space) const noexcept;
     [[nodiscard]] bool send_records() noexcept;
+    [[nodiscard]] bool kernel_opens() const noexcept { return rest_ != nullptr; }
     [[nodiscard]] bool all_sent() const noexcept { return queue_.empty() && records_ == nullptr; }
     [[nodiscard]] bool read_once(std::size_t& budget_bytes) noexcept;
     void receive_eof() noexcept;
@@ -76,8 +94,8 @@ private:
 
     int fd_;
     bool kernel_seals_ = false;
-    bool kernel_opens_ = false;
     bool corked_ = false;
+    std::unique_ptr<RecordRest> rest_;                    // of a kernel that opens records
     std::unique_ptr<std::vector<KernelRecord>> records_;  // unsent; rarely any
     SocketAddress local_;
     SocketAddress peer_;

@@ -14,6 +14,7 @@
 #include <sluice/detail/dispatch.hpp>
 #include <sluice/detail/file_send.hpp>
 #include <sluice/detail/loop_core.hpp>
+#include <sluice/detail/transport_extras.hpp>
 #include <sluice/detail/watermarks.hpp>
 #include <sluice/detail/write_queue.hpp>
 #include <sluice/transport.hpp>
@@ -28,6 +29,7 @@ class StreamTransport : public Transport,
                         private Retired,
                         private Attached,
                         private FileUser,
+                        private StandstillUser,
                         public TrackedConnection {
 public:
     /// From the loop, in this order: connection_made, start of reading, `on_started` (may be null).
@@ -44,7 +46,7 @@ public:
     void writelines(std::span<const Bytes> pieces) final;
     void writelines(std::span<const Buffer> pieces) final;
     void sendfile(int file, std::int64_t offset, std::optional<std::int64_t> count,
-                  SendfileOptions options, SendfileCallback done) final;
+                  SendfileOptions options, SendfileCallback done) override;
     void flush() final;
     void abort() final;
     [[nodiscard]] bool is_closing() const noexcept final { return closing_; }
@@ -91,6 +93,8 @@ public:
     /// Once the connection has failed: what had arrived and was never delivered, the next piece of
     /// it. Empty if there is no more.
     [[nodiscard]] virtual Bytes undelivered_input(MutableBytes /*space*/) noexcept { return {}; }
+    /// Where it was made, which debug mode tells if nobody closes it. May throw std::bad_alloc.
+    void note_place(std::source_location where);
 
 protected:
     // What the deferred node has to do when it runs.
@@ -170,6 +174,35 @@ protected:
         }
     }
 
+    // ---- time limits, for leaves that tell what moves ----
+
+    void use_idle_timeout(std::optional<Duration> limit);
+    void use_write_timeout(std::optional<Duration> limit);
+    [[nodiscard]] TransportExtras& extras();
+    void note_received() noexcept {
+        if (extras_ != nullptr) [[unlikely]] {
+            extras_->idle.moved();
+        }
+    }
+    void note_sent() noexcept {
+        if (extras_ != nullptr) [[unlikely]] {
+            extras_->idle.moved();
+            extras_->writing.moved();
+        }
+    }
+    void note_blocked() noexcept {
+        if (extras_ != nullptr) [[unlikely]] {
+            extras_->writing.begin();
+        }
+    }
+    void note_unblocked() noexcept {
+        if (extras_ != nullptr) [[unlikely]] {
+            extras_->writing.end();
+        }
+    }
+    /// Is it not our own doing that bytes are waiting?
+    [[nodiscard]] virtual bool writing_stands_still() const noexcept = 0;
+
     // ---- ending ----
 
     /// Nothing is sent, delivered or judged any more; connection_lost is all that is left.
@@ -202,6 +235,8 @@ protected:
     bool awaits_file_ : 1 = false;
     // Another transport has taken this one over (start_tls): the old handle must not write.
     bool taken_over_ : 1 = false;
+    // A leaf whose other end never reads: writing to it is a mistake.
+    bool receives_only_ : 1 = false;
     bool cap_set_ : 1 = false;
     OverflowPolicy cap_policy_ = OverflowPolicy::abort_connection;
 
@@ -220,6 +255,7 @@ protected:
     std::error_code reason_;
     ConnectionOwner* owner_ = nullptr;
     std::unique_ptr<Callback> on_started_;
+    std::unique_ptr<TransportExtras> extras_;  // few connections have any
 
 private:
     // The loop's calls.
@@ -228,6 +264,9 @@ private:
     void on_detach() noexcept final;
     void file_ready() noexcept final;
     void file_done() noexcept final { --files_open_; }
+    [[nodiscard]] bool stands_still(Standstill kind) const noexcept final;
+    void stood_still(Standstill kind) noexcept final;
+    void cannot_watch() noexcept final;
     void destroy() noexcept final { delete this; }
     void unreferenced() noexcept final;
 
@@ -255,5 +294,6 @@ private:
 #ifdef SLUICE_HEADER_ONLY
 #include <sluice/impl/stream_transport.ipp>
 #include <sluice/impl/stream_transport_file.ipp>
+#include <sluice/impl/stream_transport_timeouts.ipp>
 #include <sluice/impl/stream_transport_write.ipp>
 #endif

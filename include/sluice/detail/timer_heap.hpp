@@ -26,6 +26,18 @@ constexpr TimePoint time_after(TimePoint now, Duration delay) noexcept {
     return delay < TimePoint::max() - now ? now + delay : TimePoint::max();
 }
 
+/// `delay` in the loop's unit. What does not fit means for ever, or at once where it is negative.
+template <class Rep, class Period>
+constexpr Duration to_duration(std::chrono::duration<Rep, Period> delay) noexcept {
+    using Seconds = std::chrono::duration<double>;
+    const Seconds seconds = delay;
+    if (!(seconds < Seconds(Duration::max()))) {
+        return Duration::max();
+    }
+    return seconds < Seconds::zero() ? Duration::zero()
+                                     : std::chrono::duration_cast<Duration>(delay);
+}
+
 /// Something to run at a time. Embedded in its owner, which must not move while it is scheduled.
 class Timer {
 public:

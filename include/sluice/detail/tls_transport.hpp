@@ -63,6 +63,22 @@ public:
     [[nodiscard]] bool can_write_eof() const noexcept override { return false; }
     void write_eof() override;
     void close() override;
+    // What moves is the business of the lower transport, whoever's it is.
+    void set_idle_timeout(std::optional<std::chrono::nanoseconds> limit) override {
+        lower_->set_idle_timeout(limit);
+    }
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> get_idle_timeout()
+        const noexcept override {
+        return lower_->get_idle_timeout();
+    }
+    void set_write_timeout(std::optional<std::chrono::nanoseconds> limit) override {
+        lower_->set_write_timeout(limit);
+        use_write_timeout(limit);
+    }
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> get_write_timeout()
+        const noexcept override {
+        return lower_->get_write_timeout();
+    }
 
 private:
     friend class LowerProtocol;
@@ -83,6 +99,9 @@ private:
     [[nodiscard]] bool send_pieces(std::span<const Bytes> pieces,
                                    std::size_t& sent) noexcept override;
     void update_interest() noexcept override;
+    [[nodiscard]] bool writing_stands_still() const noexcept override {
+        return write_waits_for_input_;
+    }
     [[nodiscard]] bool kernel_sends_files() const noexcept override {
         return engine_.kernel_sends();
     }

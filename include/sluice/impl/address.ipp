@@ -33,7 +33,9 @@ SLUICE_INLINE SocketAddress SocketAddress::ipv6(const std::array<std::uint8_t, 1
 }
 
 SLUICE_INLINE SocketAddress SocketAddress::unix_path(std::string_view path) {
-    if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+    // A path ends with a NUL, which the system would add where there is room for none (unix(7)).
+    const bool is_abstract = !path.empty() && path.front() == '\0';
+    if (path.size() + (is_abstract ? 0 : 1) > sizeof(sockaddr_un::sun_path)) {
         throw std::invalid_argument("unix socket path of " + std::to_string(path.size()) +
                                     " characters is too long: " + std::string(path));
     }

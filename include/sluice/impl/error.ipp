@@ -51,6 +51,10 @@ public:
                 return "the peer asked for other keys, which kernel TLS cannot be given";
             case Error::file_truncated:
                 return "the file ended before all that was promised of it had been sent";
+            case Error::idle_timeout:
+                return "nothing was received and nothing sent for too long";
+            case Error::write_timeout:
+                return "the peer took none of what was to be sent for too long";
         }
         return "unknown error " + std::to_string(value);
     }
@@ -63,6 +67,8 @@ public:
             case Error::tls_handshake_timeout:
                 return std::errc::connection_aborted;
             case Error::tls_shutdown_timeout:
+            case Error::idle_timeout:
+            case Error::write_timeout:
                 return std::errc::timed_out;
             default:
                 return {value, *this};

@@ -3,13 +3,13 @@
 
 #include <sluice/impl/event_loop_state.hpp>
 
-#include <sluice/detail/epoll.hpp>
+#include <sluice/detail/backend_choice.hpp>
 #include <sluice/detail/sys.hpp>
 #include <sluice/event_loop.hpp>
 
 #include <cstdlib>
 #include <stdexcept>
-#include <string_view>
+#include <string>
 
 namespace sluice::inline v0_1 {
 
@@ -24,19 +24,8 @@ SLUICE_INLINE EventLoop*& running_loop() noexcept {
 /// A forked child runs none of its parent's loops and handles none of its signals.
 SLUICE_INLINE void forget_parent() {
     running_loop() = nullptr;
+    LoopCore::forget_running_here();
     forget_signals();
-}
-
-SLUICE_INLINE std::unique_ptr<Poller> make_poller(Backend backend) {
-    if (backend == Backend::automatic) {
-        const char* variable = std::getenv("SLUICE_BACKEND");
-        const std::string_view name = variable == nullptr ? "" : variable;
-        if (!name.empty() && name != "automatic" && name != "epoll") {
-            throw std::invalid_argument("SLUICE_BACKEND=" + std::string(name) +
-                                        " is no backend of this build (epoll)");
-        }
-    }
-    return make_epoll_poller();
 }
 
 // ---- sleep ----
@@ -48,6 +37,11 @@ SLUICE_INLINE SleepAwaiter::~SleepAwaiter() {
 }
 
 SLUICE_INLINE void SleepAwaiter::arm(TaskRoot& root) {
+    // A task that was cancelled already is scheduled: without memory for a timer it would run on and
+    // be resumed once more.
+    if (cancelled_) {
+        return;
+    }
     if (delay_ <= Duration::zero()) {
         root.resume_soon();
         return;
@@ -160,9 +154,10 @@ SLUICE_INLINE void EventLoop::close() {
     }
     // Whoever closes the loop is its last owner, on whatever thread it ran before.
     state_->core.bind_to_this_thread();
-    // Suspended coroutines go first, while what their destructors may call still works.
+    // Suspended coroutines go first, while what their destructors may call still works; the youngest
+    // before those that started it, since it may refer to their variables.
     while (!state_->tasks.empty()) {
-        detail::TaskRoot& task = state_->tasks.pop_front();
+        detail::TaskRoot& task = state_->tasks.pop_back();
         if (get_debug() && !task.completion().done()) {
             call_exception_handler({.message = "Task was destroyed but it is pending",
                                     .exception = {},
@@ -291,6 +286,7 @@ SLUICE_INLINE void detail::DescriptorCallbacks::release() noexcept {
 }
 
 SLUICE_INLINE void detail::DescriptorCallbacks::on_ready(Readiness events) noexcept {
+    wake(events);
     if (const auto reader = has(events, Readiness::readable) ? reader_ : nullptr) {
         dispatch(core_, {.name = "reader callback"}, *reader);
     }
@@ -320,6 +316,7 @@ void set_callback(LoopCore& core, Descriptors& descriptors, int fd, Readiness di
         if (entry == nullptr) {
             entry = std::make_unique<DescriptorCallbacks>(core, fd);
         }
+        check_unused(*entry, fd, direction);
         entry->set(direction, std::make_shared<Callback>(std::move(callback)));
     } catch (...) {
         if (entry == nullptr || entry->unused()) {

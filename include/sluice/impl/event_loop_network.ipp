@@ -5,6 +5,7 @@
 #include <sluice/impl/event_loop_state.hpp>
 
 #include <sluice/detail/connector.hpp>
+#include <sluice/detail/make_connection.hpp>
 #include <sluice/detail/server_impl.hpp>
 #include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/sys.hpp>
@@ -25,40 +26,16 @@ SLUICE_INLINE ConnectErrors::~ConnectErrors() = default;
 
 namespace detail {
 
-/// Cancels `future` when the time is up, and tells that from other cancellations.
-class Deadline {
-public:
-    Deadline(EventLoop& loop, std::optional<Duration> limit) {
-        if (limit) {
-            timer_ = loop.call_later(*limit, [state = state_] {
-                state->expired = true;
-                if (state->cancel) {
-                    state->cancel();
-                }
-            });
-        }
+SLUICE_INLINE ConnectDeadline::ConnectDeadline(EventLoop& loop, std::optional<Duration> limit) {
+    if (limit) {
+        timer_ = loop.call_later(*limit, [state = state_] {
+            state->expired = true;
+            if (state->cancel) {
+                state->cancel();
+            }
+        });
     }
-    Deadline(const Deadline&) = delete;
-    Deadline& operator=(const Deadline&) = delete;
-    ~Deadline() { timer_.cancel(); }
-
-    template <class T>
-    void guard(const Future<T>& future) {
-        state_->cancel = [future] { future.cancel(); };
-    }
-    [[nodiscard]] bool expired() const noexcept { return state_->expired; }
-    /// What it was for is done in time.
-    void end() noexcept { timer_.cancel(); }
-
-private:
-    struct State {
-        bool expired = false;
-        Callback cancel;
-    };
-
-    std::shared_ptr<State> state_ = std::make_shared<State>();
-    TimerHandle timer_;
-};
+}
 
 SLUICE_INLINE std::string describe(const std::string& host, const Port& port) {
     return (host.empty() ? "*" : host) + ":" + port.to_string();
@@ -68,7 +45,7 @@ SLUICE_INLINE std::string describe(const std::string& host, const Port& port) {
 
 /// Resolves on a thread, except what needs no resolver. Cancelling `deadline` ends the wait.
 SLUICE_INLINE Task<std::vector<SocketAddress>> resolve(EventLoop& loop, sys::ResolveRequest request,
-                                                       Port port, Deadline* deadline) {
+                                                       Port port, ConnectDeadline* deadline) {
     request.service = port.to_string();
     if (port.number()) {
         const std::optional<SocketAddress> literal =
@@ -115,8 +92,6 @@ SLUICE_INLINE AddressError error_of_attempt(const AttemptFailure& failure) {
     return {failure.error, failure.what + " " + address, address};
 }
 
-/// The one exception that stands for all attempts, as asyncio chooses it: the only or common error
-/// itself, else a summary.
 [[noreturn]] SLUICE_INLINE void throw_failures(const std::vector<AttemptFailure>& failures,
                                                const std::string& host, bool all_errors) {
     std::vector<AddressError> errors;
@@ -145,7 +120,8 @@ SLUICE_INLINE AddressError error_of_attempt(const AttemptFailure& failure) {
 }
 
 SLUICE_INLINE Task<ConnectPlan> plan_connection(EventLoop& loop, std::string host, Port port,
-                                                const ConnectOptions& options, Deadline& deadline) {
+                                                const ConnectOptions& options,
+                                                ConnectDeadline& deadline) {
     sys::ResolveRequest request;
     request.host = std::move(host);
     request.family = options.family();
@@ -168,11 +144,27 @@ SLUICE_INLINE Task<ConnectPlan> plan_connection(EventLoop& loop, std::string hos
     co_return plan;
 }
 
-/// Makes protocol and transport and waits for connection_made. If the wait is cancelled, the
-/// connection is aborted.
+/// Aborts a transport that is not in anybody's hands yet.
+class AbortUnlessMade {
+public:
+    explicit AbortUnlessMade(StreamTransport& transport) noexcept : transport_(&transport) {}
+    AbortUnlessMade(const AbortUnlessMade&) = delete;
+    AbortUnlessMade& operator=(const AbortUnlessMade&) = delete;
+    ~AbortUnlessMade() {
+        if (transport_) {
+            transport_->abort();
+        }
+    }
+    void dismiss() noexcept { transport_.reset(); }
+
+private:
+    Ref<StreamTransport> transport_;
+};
+
 SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFactory factory,
                                                    Descriptor socket, SocketAddress local,
-                                                   SocketAddress peer, std::optional<TlsPlan> tls) {
+                                                   SocketAddress peer, std::optional<TlsPlan> tls,
+                                                   TimeLimits limits) {
     std::unique_ptr<StreamProtocol> protocol = factory();
     if (protocol == nullptr) {
         throw std::logic_error("the protocol factory returned null");
@@ -188,6 +180,10 @@ SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFa
         transport = secure;
     }
     made.transport = transport;
+    // Also when the coroutine is destroyed: nobody else could ever close it.
+    AbortUnlessMade guard(*transport);
+    transport->note_place(limits.made_at);
+    limits.apply(*transport);
     const Future<void> started = loop.create_future<void>();
     Callback on_started = [started] { started.try_set_result(); };
     if (secure) {
@@ -202,8 +198,10 @@ SLUICE_INLINE Task<MadeConnection> make_connection(EventLoop& loop, ConnectionFa
         failure = std::current_exception();
     }
     if (failure) {
-        transport->abort();
-    } else if (secure) {
+        std::rethrow_exception(failure);
+    }
+    guard.dismiss();
+    if (secure) {
         failure = secure->handshake_error();
     }
     if (failure) {
@@ -217,7 +215,7 @@ SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFa
                                                    ConnectOptions options,
                                                    std::optional<TlsPlan> tls) {
     const std::string shown = describe(host, port);
-    Deadline deadline(loop, options.timeout());
+    ConnectDeadline deadline(loop, options.timeout());
     try {
         Task<ConnectPlan> planning =
             plan_connection(loop, std::move(host), std::move(port), options, deadline);
@@ -238,8 +236,9 @@ SLUICE_INLINE Task<MadeConnection> connect_by_name(EventLoop& loop, ConnectionFa
         if (tls) {
             tls->endpoint.port = connector.peer().port();
         }
-        Task<MadeConnection> making = make_connection(loop, std::move(factory), std::move(socket),
-                                                      local, connector.peer(), std::move(tls));
+        Task<MadeConnection> making =
+            make_connection(loop, std::move(factory), std::move(socket), local, connector.peer(),
+                            std::move(tls), options.time_limits());
         MadeConnection made = co_await making;
         co_return made;
     } catch (const Cancelled&) {
@@ -388,8 +387,10 @@ SLUICE_INLINE std::vector<Descriptor> bind_listeners(const std::vector<SocketAdd
 }
 
 SLUICE_INLINE Ref<Server> make_server(EventLoop& loop, ConnectionFactory factory,
-                                      std::vector<Descriptor> bound, const ServerOptions& options) {
+                                      std::vector<Descriptor> bound, const ServerOptions& options,
+                                      SocketFile file) {
     Ref<ServerImpl> server(new ServerImpl(loop, std::move(factory), std::move(bound), options));
+    server->own_file(std::move(file));
     if (options.start_serving()) {
         try {
             server->start_serving();
@@ -397,6 +398,10 @@ SLUICE_INLINE Ref<Server> make_server(EventLoop& loop, ConnectionFactory factory
             server->close();
             throw;
         }
+    }
+    // Only a server that has come to be leaves its file behind.
+    if (!options.cleanup_socket()) {
+        server->release_file();
     }
     return server;
 }
@@ -433,13 +438,29 @@ SLUICE_INLINE Task<Ref<Server>> serve_adopted(EventLoop& loop, ConnectionFactory
 
 }  // namespace detail
 
+namespace detail {
+
+SLUICE_INLINE void check_server_options(const ServerOptions& options) {
+    static_cast<void>(plan_tls(options.tls_parameters(), true, {}, "create_server"));
+    const std::optional<ProxyProtocolOptions>& proxy = options.proxy_protocol();
+    if (proxy && !proxy->trusts_everyone() && !proxy->trusts_unix_sockets() &&
+        proxy->trusted().empty()) {
+        throw std::invalid_argument("create_server(): proxy_protocol trusts nobody");
+    }
+}
+
+}  // namespace detail
+
 SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory factory,
                                                  std::vector<std::string> hosts, Port port,
                                                  ServerOptions options) {
     require_open("create_server");
-    static_cast<void>(detail::plan_tls(options.tls_parameters(), true, {}, "create_server"));
+    detail::check_server_options(options);
     if (hosts.empty()) {
         throw std::invalid_argument("create_server(): the list of hosts is empty");
+    }
+    if (options.permissions()) {
+        throw std::invalid_argument("create_server(): permissions are only meaningful with a path");
     }
     for (const std::string& host : hosts) {
         if (!host.empty()) {
@@ -453,7 +474,7 @@ SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory facto
 SLUICE_INLINE Task<Ref<Server>> EventLoop::serve(detail::ConnectionFactory factory,
                                                  Descriptor listening, ServerOptions options) {
     require_open("create_server");
-    static_cast<void>(detail::plan_tls(options.tls_parameters(), true, {}, "create_server"));
+    detail::check_server_options(options);
     detail::check_stream_socket(listening, "create_server");
     detail::check_foreign(state_->core, listening.get(), "create_server");
     if (const std::error_code error = detail::sys::set_nonblocking(listening.get())) {

@@ -13,7 +13,17 @@ namespace sluice::inline v0_1 {
 
 namespace detail {
 
-/// Callbacks of add_reader() and add_writer() for one descriptor.
+/// Waits, once, for one direction of a descriptor.
+class DescriptorWaiter {
+public:
+    /// It may be ready, and is not watched any more. From the loop; must not call user code.
+    virtual void on_descriptor_ready() noexcept = 0;
+
+protected:
+    ~DescriptorWaiter() = default;
+};
+
+/// Callbacks of add_reader() and add_writer() for one descriptor, or who uses a direction instead.
 class DescriptorCallbacks final : public Watcher, public Retired {
 public:
     DescriptorCallbacks(LoopCore& core, int fd) noexcept : core_(core), fd_(fd) {}
@@ -24,7 +34,16 @@ public:
     [[nodiscard]] bool has_callback(Readiness direction) const noexcept {
         return (direction == Readiness::readable ? reader_ : writer_) != nullptr;
     }
-    [[nodiscard]] bool unused() const noexcept { return reader_ == nullptr && writer_ == nullptr; }
+    [[nodiscard]] bool unused() const noexcept {
+        return reader_ == nullptr && writer_ == nullptr && used_ == Readiness::none;
+    }
+    /// Reserves a direction. False if it is used or has a callback.
+    [[nodiscard]] bool use(Readiness direction) noexcept;
+    void end_use(Readiness direction) noexcept { used_ = used_ - direction; }
+    [[nodiscard]] bool in_use(Readiness direction) const noexcept { return has(used_, direction); }
+    /// Tells `waiter` once; by whoever uses that direction.
+    [[nodiscard]] std::error_code wait(Readiness direction, DescriptorWaiter& waiter) noexcept;
+    void forget_waiter(Readiness direction) noexcept;
     /// Unregisters; the descriptor may be closed afterwards.
     void release() noexcept;
 
@@ -32,13 +51,27 @@ public:
 
 private:
     void on_ready(Readiness events) noexcept override;
+    void wake(Readiness events) noexcept;
+    [[nodiscard]] DescriptorWaiter*& waiter(Readiness direction) noexcept {
+        return direction == Readiness::readable ? read_waiter_ : write_waiter_;
+    }
 
     LoopCore& core_;
     int fd_;
+    Readiness used_ = Readiness::none;
+    DescriptorWaiter* read_waiter_ = nullptr;
+    DescriptorWaiter* write_waiter_ = nullptr;
     // Shared, so that a callback that removes itself is not destroyed while it runs.
     std::shared_ptr<Callback> reader_;
     std::shared_ptr<Callback> writer_;
 };
+
+/// Throws std::logic_error if `fd` belongs to a transport or a listener.
+void check_foreign(const LoopCore& core, int fd, const char* method);
+/// Throws std::logic_error if a socket call uses that direction.
+void check_unused(const DescriptorCallbacks& callbacks, int fd, Readiness direction);
+
+using DescriptorMap = std::map<int, std::unique_ptr<DescriptorCallbacks>>;
 
 /// Throws std::invalid_argument, naming `method`, if there is nothing to call.
 void check_callback(const Callback& callback, const char* method);
@@ -85,7 +118,7 @@ struct EventLoop::State {
     detail::IntrusiveList<detail::TaskRoot> tasks;
     detail::IntrusiveList<detail::ExecutorJob> jobs;
     detail::IntrusiveList<detail::RemoteSlot> remote_slots;
-    std::map<int, std::unique_ptr<detail::DescriptorCallbacks>> descriptors;
+    detail::DescriptorMap descriptors;
     std::unique_ptr<detail::SignalWatcher> signals;
     detail::Executor executor;
     bool running = false;

@@ -51,11 +51,25 @@ SLUICE_INLINE LoopCore::~LoopCore() {
     free_retired();
 }
 
+SLUICE_INLINE LoopCore*& core_of_this_thread() noexcept {
+    static thread_local LoopCore* core = nullptr;
+    return core;
+}
+
+SLUICE_INLINE LoopCore* LoopCore::running_here() noexcept {
+    return core_of_this_thread();
+}
+
+SLUICE_INLINE void LoopCore::forget_running_here() noexcept {
+    core_of_this_thread() = nullptr;
+}
+
 SLUICE_INLINE void LoopCore::run_once(std::optional<Duration> timeout) {
     if (running_) {
         throw std::logic_error("run_once() called from inside the running event loop");
     }
     running_ = true;
+    LoopCore* const outer = std::exchange(core_of_this_thread(), this);
     const std::optional<Duration> due = next_timeout();
     if (due && (!timeout || *due < *timeout)) {
         timeout = due;
@@ -68,6 +82,7 @@ SLUICE_INLINE void LoopCore::run_once(std::optional<Duration> timeout) {
     } else {
         run_observed(timeout);
     }
+    core_of_this_thread() = outer;
     running_ = false;
 }
 
@@ -145,6 +160,11 @@ SLUICE_INLINE void LoopCore::run_timer_phase() noexcept {
         ++counters.timers_fired;
         timer->on_timer();
     }
+}
+
+SLUICE_INLINE void LoopCore::read_iteration_time() noexcept {
+    iteration_time_ = sys::now();
+    time_of_iteration_ = counters.iterations;
 }
 
 SLUICE_INLINE void LoopCore::flush_dirty() noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/options.hpp>
+#include <sluice/transport.hpp>
 
 #include <algorithm>
 #include <stdexcept>
@@ -75,6 +76,45 @@ SLUICE_INLINE ServerOptions& ServerOptions::max_connections(std::size_t connecti
     }
     max_connections_ = connections;
     return *this;
+}
+
+SLUICE_INLINE ServerOptions& ServerOptions::permissions(unsigned mode) {
+    if (mode > 0777U) {
+        throw std::invalid_argument("permissions of " + std::to_string(mode) +
+                                    " (decimal) are more than 0777 (octal)");
+    }
+    permissions_ = mode;
+    return *this;
+}
+
+SLUICE_INLINE ServerOptions& ServerOptions::max_connections_per_address(std::size_t connections,
+                                                                        unsigned ipv4_prefix,
+                                                                        unsigned ipv6_prefix) {
+    if (connections == 0) {
+        throw std::invalid_argument("max_connections_per_address must be at least 1, not 0");
+    }
+    if (ipv4_prefix > 32 || ipv6_prefix > 128) {
+        throw std::invalid_argument("max_connections_per_address: prefix of " +
+                                    std::to_string(ipv4_prefix > 32 ? ipv4_prefix : ipv6_prefix) +
+                                    " bits is longer than the address");
+    }
+    address_limit_ = {connections, ipv4_prefix, ipv6_prefix};
+    return *this;
+}
+
+SLUICE_INLINE void detail::TimeLimits::apply(Transport& transport) const {
+    try {
+        if (idle) {
+            transport.set_idle_timeout(idle);
+        }
+        if (write) {
+            transport.set_write_timeout(write);
+        }
+    } catch (...) {
+        // For lack of memory; nobody knows the connection yet.
+        transport.abort();
+        throw;
+    }
 }
 
 SLUICE_INLINE std::chrono::nanoseconds detail::positive(std::chrono::nanoseconds time,

@@ -4,6 +4,7 @@
 #include <sluice/detail/server_impl.hpp>
 #include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/sys.hpp>
+#include <sluice/detail/sys_accept.hpp>
 #include <sluice/event_loop.hpp>
 
 #include <stdexcept>
@@ -17,6 +18,14 @@ SLUICE_INLINE ServerImpl::ServerImpl(EventLoop& loop, ConnectionFactory factory,
       factory_(std::move(factory)),
       options_(options),
       tls_(plan_tls(options.tls_parameters(), true, {}, "create_server")) {
+    if (options_.proxy_protocol()) {
+        ProxyHandler& headers = *this;
+        proxy_filter_.emplace(loop.core(), *options_.proxy_protocol(), headers);
+    }
+    if (options_.max_connections_per_address()) {
+        address_counts_.emplace(*options_.max_connections_per_address(), sys::random_bits(),
+                                sys::random_bits());
+    }
     AcceptHandler& handler = *this;
     for (Descriptor& socket : bound) {
         SocketAddress local = sys::local_address(socket.get());
@@ -81,26 +90,96 @@ SLUICE_INLINE void ServerImpl::on_accepted(Descriptor socket, const SocketAddres
         ++counters_.refused;
         return;
     }
-    try {
-        const Ref<SocketTransport> socket_transport =
-            SocketTransport::create(loop_->core(), std::move(socket), local, peer);
-        if (!tls_) {
-            track(*socket_transport);
-            socket_transport->start(*this);
-            return;
-        }
-        const Ref<TlsTransport> transport =
-            secure_transport(loop_->core(), socket_transport, *tls_);
-        track(*transport);
-        transport->start(*this);
-    } catch (...) {
-        loop_->core().report_made([&]() -> ExceptionContext {
-            return {.message = "Error on transport creation for incoming connection from " +
-                               peer.to_string(),
-                    .exception = std::current_exception(),
-                    .error = {}};
-        });
+    if (proxy_filter_ && options_.proxy_protocol()->trusts(peer)) {
+        await_proxy_header(std::move(socket), local, peer);
+    } else if (!proxy_filter_ || options_.proxy_protocol()->serves_untrusted()) {
+        serve_connection(std::move(socket), local, peer, {});
+    } else {
+        ++counters_.proxy_rejected;
     }
+}
+
+SLUICE_INLINE void ServerImpl::await_proxy_header(Descriptor socket, const SocketAddress& local,
+                                                  const SocketAddress& peer) noexcept {
+    ++counters_.open;
+    try {
+        proxy_filter_->await_header(std::move(socket), local, peer);
+    } catch (const std::bad_alloc&) {
+        --counters_.open;
+        report_not_made(peer);
+    }
+}
+
+SLUICE_INLINE void ServerImpl::on_proxied(Descriptor socket, const SocketAddress& local,
+                                          const SocketAddress& peer,
+                                          const ProxyHeader& header) noexcept {
+    --counters_.open;
+    const SocketAddress client = header.source();
+    serve_connection(std::move(socket), client ? header.destination() : local,
+                     client ? client : peer, header);
+}
+
+SLUICE_INLINE void ServerImpl::on_proxy_rejected() noexcept {
+    --counters_.open;
+    ++counters_.proxy_rejected;
+}
+
+/// `local` and `peer` are what the protocol is to see.
+SLUICE_INLINE void ServerImpl::serve_connection(Descriptor socket, const SocketAddress& local,
+                                                const SocketAddress& peer,
+                                                const ProxyHeader& header) noexcept {
+    if (address_counts_ && !address_counts_->add(peer)) {
+        ++counters_.refused;
+        return;
+    }
+    try {
+        const Ref<StreamTransport> transport =
+            make_transport(std::move(socket), local, peer, header);
+        track(*transport);
+        if (tls_) {
+            static_cast<TlsTransport&>(*transport).start(*this);
+        } else {
+            transport->start(*this);
+        }
+    } catch (...) {
+        if (address_counts_) {
+            address_counts_->remove(peer);
+        }
+        report_not_made(peer);
+    }
+}
+
+SLUICE_INLINE Ref<StreamTransport> ServerImpl::make_transport(Descriptor socket,
+                                                              const SocketAddress& local,
+                                                              const SocketAddress& peer,
+                                                              const ProxyHeader& header) {
+    const Ref<SocketTransport> lower =
+        SocketTransport::create(loop_->core(), std::move(socket), local, peer);
+    Ref<StreamTransport> transport = lower;
+    if (tls_) {
+        transport = secure_transport(loop_->core(), lower, *tls_);
+    }
+    if (header) {
+        try {
+            lower->set_proxy_header(header);
+        } catch (...) {
+            transport->abort();
+            throw;
+        }
+    }
+    transport->note_place(options_.time_limits().made_at);
+    options_.time_limits().apply(*transport);
+    return transport;
+}
+
+/// To be called where an exception is being handled.
+SLUICE_INLINE void ServerImpl::report_not_made(const SocketAddress& peer) const noexcept {
+    loop_->core().report_made([&]() -> ExceptionContext {
+        return {.message =
+                    "Error on transport creation for incoming connection from " + peer.to_string(),
+                .exception = std::current_exception(),
+                .error = {}};
+    });
 }
 
 SLUICE_INLINE void ServerImpl::track(TrackedConnection& connection) noexcept {
@@ -124,6 +203,9 @@ SLUICE_INLINE std::unique_ptr<StreamProtocol> ServerImpl::make_protocol() {
 SLUICE_INLINE void ServerImpl::connection_gone(TrackedConnection& connection) noexcept {
     connection.unlink();
     --counters_.open;
+    if (address_counts_) {
+        address_counts_->remove(connection.tracked_transport().get_extra_info(extra::peername));
+    }
     const auto* const secure = dynamic_cast<const TlsTransport*>(&connection.tracked_transport());
     if (secure != nullptr && !secure->handshaken()) {
         ++counters_.handshakes_failed;
@@ -162,9 +244,28 @@ SLUICE_INLINE Task<void> ServerImpl::serve_forever_of(Ref<ServerImpl> server) {
 
 // ---- closing ----
 
+SLUICE_INLINE void ServerImpl::remove_file() noexcept {
+    if (const std::error_code error = file_.remove()) {
+        loop_->core().report_made([&]() -> ExceptionContext {
+            return {.message = "cannot remove the file of a listening socket, " + file_.path(),
+                    .exception = {},
+                    .error = error};
+        });
+    }
+}
+
 SLUICE_INLINE void ServerImpl::close_listeners() noexcept {
+    // While the socket is open no well-behaved server takes its place, and its inode is its own.
+    remove_file();
     for (const auto& acceptor : acceptors_) {
         acceptor->close();
+    }
+}
+
+/// Nobody would serve them: they are as those that were accepted just before close().
+SLUICE_INLINE void ServerImpl::forget_unproxied() noexcept {
+    if (proxy_filter_) {
+        counters_.open -= proxy_filter_->close();
     }
 }
 
@@ -176,6 +277,7 @@ SLUICE_INLINE void ServerImpl::close() {
     closed_ = true;
     serving_ = false;
     close_listeners();
+    forget_unproxied();
     // An acceptor may be the one that is calling, so they are only closed here; sockets() is empty
     // all the same.
     serving_forever_.cancel();
@@ -183,11 +285,13 @@ SLUICE_INLINE void ServerImpl::close() {
 }
 
 SLUICE_INLINE void ServerImpl::close_clients() {
+    forget_unproxied();
     connections_.for_each(
         [](TrackedConnection& connection) { connection.tracked_transport().close(); });
 }
 
 SLUICE_INLINE void ServerImpl::abort_clients() {
+    forget_unproxied();
     connections_.for_each(
         [](TrackedConnection& connection) { connection.tracked_transport().abort(); });
 }
@@ -268,10 +372,14 @@ SLUICE_INLINE void ServerImpl::tell_draining() noexcept {
 SLUICE_INLINE void ServerImpl::on_detach() noexcept {
     const Ref<ServerImpl> self(this);
     if (loop_->get_debug() && !closed_) {
-        loop_->call_exception_handler(
-            {.message = "a server was never closed", .exception = {}, .error = {}});
+        loop_->call_exception_handler({.message = "a server was never closed",
+                                       .exception = {},
+                                       .error = {},
+                                       .where = options_.time_limits().made_at});
     }
+    remove_file();
     acceptors_.clear();
+    forget_unproxied();
     closed_ = true;
     serving_ = false;
     serving_forever_ = Future<void>();

@@ -1,8 +1,10 @@
 // SocketTransport: construction, reading, ending. How bytes leave is in socket_transport_write.ipp.
 #pragma once
 
+#include <sluice/detail/positive.hpp>
 #include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/sys.hpp>
+#include <sluice/detail/sys_unix.hpp>
 
 #include <algorithm>
 #include <array>
@@ -55,7 +57,7 @@ SLUICE_INLINE void SocketTransport::on_ready(Readiness events) noexcept {
 
 SLUICE_INLINE void SocketTransport::update_interest() noexcept {
     Readiness wanted = Readiness::none;
-    if (is_reading()) {
+    if (is_reading() && !(kernel_opens() && rest_->resting())) {
         wanted = wanted | Readiness::readable;
     }
     if (write_blocked_ && !awaits_file_) {
@@ -63,6 +65,12 @@ SLUICE_INLINE void SocketTransport::update_interest() noexcept {
     }
     if (const std::error_code error = core_->watch(*this, fd_, wanted)) {
         end_with(error);
+    }
+}
+
+SLUICE_INLINE void SocketTransport::look_again() noexcept {
+    if (!ended()) {
+        update_interest();
     }
 }
 
@@ -84,7 +92,13 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
     const IoResult received = receive(space);
     ++core_->counters.receive_calls;
     if (received.blocked()) {
+        if (kernel_opens() && rest_->got_nothing()) {
+            update_interest();
+        }
         return false;
+    }
+    if (kernel_opens()) {
+        rest_->got_something();
     }
     if (!received.ok()) {
         end_with(received.error());
@@ -97,9 +111,10 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
     }
     core_->counters.bytes_received += count;
     counters_.bytes_received += count;
+    note_received();
     deliver(space.first(count));
     // A short read has emptied the socket; asking again would only give "would block".
-    const bool emptied = count < space.size() && !kernel_opens_;
+    const bool emptied = count < space.size() && !kernel_opens();
     if (emptied || count >= budget_bytes) {
         return false;
     }
@@ -113,7 +128,7 @@ SLUICE_INLINE Bytes SocketTransport::undelivered_input(MutableBytes space) noexc
 }
 
 SLUICE_INLINE IoResult SocketTransport::receive(MutableBytes space) const noexcept {
-    if (!kernel_opens_) {
+    if (!kernel_opens()) {
         return sys::recv(fd_, space);
     }
     // What OpenSSL would have read from a socket of its own (its ktls_read_record).
@@ -184,6 +199,7 @@ SLUICE_INLINE void SocketTransport::release_lower() noexcept {
     if (started_) {
         ++core_->counters.connections_lost;
     }
+    rest_.reset();
     core_->unwatch(*this, fd_);
     core_->disown_descriptor(fd_);
     if (kernel_seals_) {
@@ -192,6 +208,28 @@ SLUICE_INLINE void SocketTransport::release_lower() noexcept {
         sys::close(fd_);
     }
     fd_ = -1;
+}
+
+// ---- time limits ----
+
+SLUICE_INLINE void SocketTransport::set_idle_timeout(
+    std::optional<std::chrono::nanoseconds> limit) {
+    use_idle_timeout(limit ? positive(*limit, "set_idle_timeout(): limit") : limit);
+}
+
+SLUICE_INLINE std::optional<std::chrono::nanoseconds> SocketTransport::get_idle_timeout()
+    const noexcept {
+    return extras_ != nullptr ? extras_->idle.limit() : std::nullopt;
+}
+
+SLUICE_INLINE void SocketTransport::set_write_timeout(
+    std::optional<std::chrono::nanoseconds> limit) {
+    use_write_timeout(limit ? positive(*limit, "set_write_timeout(): limit") : limit);
+}
+
+SLUICE_INLINE std::optional<std::chrono::nanoseconds> SocketTransport::get_write_timeout()
+    const noexcept {
+    return extras_ != nullptr ? extras_->writing.limit() : std::nullopt;
 }
 
 SLUICE_INLINE void SocketTransport::extra_info(std::uint32_t key, void* value) const {
@@ -207,6 +245,20 @@ SLUICE_INLINE void SocketTransport::extra_info(std::uint32_t key, void* value) c
             break;
         case extra::counters.id:
             *static_cast<TransportCounters*>(value) = counters_;
+            break;
+        case extra::peer_credentials.id:
+            // A TCP socket answers, too: with nobody.
+            if (local_.family() == Family::unix_domain && fd_ >= 0) {
+                const Result<PeerCredentials> known = sys::peer_credentials(fd_);
+                if (known.ok()) {
+                    *static_cast<PeerCredentials*>(value) = known.value();
+                }
+            }
+            break;
+        case extra::proxy.id:
+            if (extras_ != nullptr) {
+                *static_cast<ProxyHeader*>(value) = extras_->proxy;
+            }
             break;
         default:
             break;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 
 namespace sluice::inline v0_1::detail {
 
@@ -58,10 +59,14 @@ SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
 SLUICE_INLINE void SocketTransport::count_sent(std::size_t byte_count) noexcept {
     core_->counters.bytes_sent += byte_count;
     counters_.bytes_sent += byte_count;
+    if (byte_count != 0) {
+        note_sent();
+    }
 }
 
 SLUICE_INLINE void SocketTransport::wait_until_writable() noexcept {
     write_blocked_ = true;
+    note_blocked();
     update_interest();
 }
 
@@ -97,10 +102,23 @@ SLUICE_INLINE IoResult SocketTransport::send_front(std::span<const Bytes> pieces
 
 SLUICE_INLINE std::error_code SocketTransport::use_kernel_tls(bool sending, Bytes keys) noexcept {
     SLUICE_ASSERT(!sending || all_sent());
-    const std::error_code error = ended() ? std::make_error_code(std::errc::not_connected)
-                                          : sys::use_kernel_tls(fd_, sending, keys);
+    if (ended()) {
+        return std::make_error_code(std::errc::not_connected);
+    }
+    std::unique_ptr<RecordRest> rest;
+    if (!sending) {
+        RecordRestUser& user = *this;
+        rest.reset(new (std::nothrow) RecordRest(*core_, user));
+        if (rest == nullptr) {
+            return std::make_error_code(std::errc::not_enough_memory);
+        }
+    }
+    const std::error_code error = sys::use_kernel_tls(fd_, sending, keys);
     if (!error) {
-        (sending ? kernel_seals_ : kernel_opens_) = true;
+        kernel_seals_ = kernel_seals_ || sending;
+        if (!sending) {
+            rest_ = std::move(rest);
+        }
     }
     return error;
 }
@@ -138,6 +156,7 @@ SLUICE_INLINE bool SocketTransport::send_records() noexcept {
             end_with(result.error());
             return false;
         }
+        note_sent();
         records_->erase(records_->begin());
     }
     records_.reset();

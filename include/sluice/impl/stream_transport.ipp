@@ -73,10 +73,20 @@ SLUICE_INLINE void StreamTransport::tell_started() noexcept {
     }
 }
 
+/// One that may be the one that is calling: it dies between iterations.
+class RetiredProtocol final : public Retired {
+public:
+    std::unique_ptr<StreamProtocol> protocol;
+    void destroy() noexcept override { delete this; }
+};
+
 SLUICE_INLINE void StreamTransport::set_protocol(std::unique_ptr<StreamProtocol> protocol) {
+    // Before anything changes, since it may throw, and the old one may be the one that is calling.
+    auto retired = std::make_unique<RetiredProtocol>();
+    retired->protocol = exchange_protocol(std::move(protocol));
     // One that was never in use may die here and now.
-    if (std::unique_ptr<StreamProtocol> old = exchange_protocol(std::move(protocol)); !lost_) {
-        retire(*core_, std::move(old));
+    if (!lost_) {
+        core_->retire(*retired.release());
     }
 }
 
@@ -94,14 +104,8 @@ SLUICE_INLINE std::unique_ptr<StreamProtocol> StreamTransport::exchange_protocol
     return old;
 }
 
-/// The protocol may be the one that is calling: it dies between iterations.
 SLUICE_INLINE void StreamTransport::retire(LoopCore& core,
                                            std::unique_ptr<StreamProtocol> protocol) {
-    class RetiredProtocol final : public Retired {
-    public:
-        std::unique_ptr<StreamProtocol> protocol;
-        void destroy() noexcept override { delete this; }
-    };
     auto retired = std::make_unique<RetiredProtocol>();
     retired->protocol = std::move(protocol);
     core.retire(*retired.release());
@@ -246,12 +250,18 @@ SLUICE_INLINE void StreamTransport::drop_queue(std::error_code reason,
     reason_ = reason;
     queue_.clear(core_->gather_pool(), files_reason);
     Dirty::unlink();
+    if (extras_ != nullptr) {
+        extras_->cancel();
+    }
 }
 
 SLUICE_INLINE void StreamTransport::run_lost() noexcept {
     closing_ = true;
     // An abort() inside connection_lost must find the end already on its way.
     ending_ = true;
+    if (extras_ != nullptr) {
+        extras_->cancel();
+    }
     if (files_open_ != 0) {
         // Their callbacks are scheduled, and may use what dies with the connection.
         defer(lost_pending);
@@ -278,6 +288,9 @@ SLUICE_INLINE void StreamTransport::hand_over_to(StreamTransport& upper) noexcep
         upper.watermarks_.set_paused();
         upper.write_blocked_ = true;
     }
+    if (extras_ != nullptr && extras_->writing.limit()) {
+        upper.use_write_timeout(extras_->writing.limit());
+    }
     upper.cap_set_ = cap_set_;
     upper.cap_policy_ = cap_policy_;
     upper.write_cap_bytes_ = write_cap_bytes_;
@@ -303,11 +316,15 @@ SLUICE_INLINE void StreamTransport::on_detach() noexcept {
                     .exception = {},
                     .error = {},
                     .transport = this,
-                    .protocol = protocol_.get()};
+                    .protocol = protocol_.get(),
+                    .where = extras_ ? extras_->made_at : std::source_location()};
         });
     }
     Ready::unlink();
     Dirty::unlink();
+    if (extras_ != nullptr) {
+        extras_->cancel();
+    }
     queue_.clear(core_->gather_pool());
     release_lower();
     on_started_.reset();

@@ -173,6 +173,9 @@ SLUICE_INLINE bool StreamTransport::may_write(std::size_t size, const char* meth
 /// Throws for misuse.
 SLUICE_INLINE void StreamTransport::check_writable(const char* method) const {
     core_->check_thread(method);
+    if (receives_only_) {
+        throw std::logic_error(std::string(method) + " on a transport that only receives");
+    }
     if (eof_requested_) {
         throw std::logic_error(std::string(method) + " called after write_eof()");
     }
@@ -300,6 +303,7 @@ SLUICE_INLINE void StreamTransport::writable_again() noexcept {
     flush_queue();
     resume_if_below();
     if (!write_blocked_ && !ended()) {
+        note_unblocked();
         update_interest();
         finish_writing();
     }

@@ -6,6 +6,7 @@
 #include <sluice/detail/sys.hpp>
 #include <sluice/limits.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -98,7 +99,11 @@ SLUICE_INLINE SocketAddress NativeAddress::value() const noexcept try {
             const std::size_t header = offsetof(sockaddr_un, sun_path);
             std::size_t length = size > header ? size - header : 0;
             if (length > 0 && local->sun_path[0] != '\0') {
-                length = ::strnlen(local->sun_path, length);
+                length = ::strnlen(local->sun_path, std::min(length, sizeof local->sun_path));
+                if (length == sizeof local->sun_path) {
+                    // Bound without room for a NUL, which any peer can do. We have no such names.
+                    length = 0;
+                }
             }
             return SocketAddress::unix_path({local->sun_path, length});
         }

@@ -8,7 +8,9 @@ namespace sluice::inline v0_1::detail {
 
 SLUICE_INLINE void TaskRoot::start(LoopCore& core, std::source_location where) noexcept {
     core_ = &core;
-    where_ = where;
+    if (where.line() != 0) {
+        where_ = where;
+    }
     held_by_loop_ = true;
     core.schedule(*this);
 }
@@ -30,9 +32,11 @@ SLUICE_INLINE void TaskRoot::on_ready_phase() noexcept {
 
 SLUICE_INLINE void TaskRoot::drive(std::coroutine_handle<> coroutine) noexcept {
     next_ = coroutine;
+    driving_ = true;
     while (next_) {
         std::exchange(next_, nullptr).resume();
     }
+    driving_ = false;
     if (self_.done()) {
         finish();
     }
@@ -56,6 +60,10 @@ SLUICE_INLINE void TaskRoot::finish() noexcept {
         }
     }
     completion_.complete();
+    if (TaskOwner* const owner = std::exchange(owner_, nullptr)) {
+        ListNode<TaskOwner>::unlink();
+        owner->on_child_done(*this);
+    }
     held_by_loop_ = false;
     // May destroy this: nothing after it, here and in the callers, touches a member.
     destroy_if_unreferenced();
@@ -65,10 +73,21 @@ SLUICE_INLINE bool TaskRoot::cancel() noexcept {
     if (completion_.done()) {
         return false;
     }
+    ++cancel_requests_;
     if (suspension_ == nullptr || !suspension_->cancel()) {
         cancel_pending_ = true;
     }
     return true;
+}
+
+SLUICE_INLINE std::uint32_t TaskRoot::uncancel() noexcept {
+    if (cancel_requests_ > 0) {
+        --cancel_requests_;
+    }
+    if (cancel_requests_ == 0) {
+        cancel_pending_ = false;
+    }
+    return cancel_requests_;
 }
 
 SLUICE_INLINE void TaskRoot::suspend(std::coroutine_handle<> coroutine,
@@ -111,10 +130,24 @@ SLUICE_INLINE void TaskRoot::leave_loop() noexcept {
         return;
     }
     Ready::unlink();
+    if (TaskOwner* const owner = std::exchange(owner_, nullptr)) {
+        ListNode<TaskOwner>::unlink();
+        owner->on_child_destroyed();
+    }
     held_by_loop_ = false;
     retrieved_ = true;
     completion_.complete();
     destroy_frame();
+}
+
+SLUICE_INLINE void TaskRoot::end_now() noexcept {
+    owner_ = nullptr;
+    ListNode<TaskOwner>::unlink();
+    if (driving_) {
+        cancel();
+    } else {
+        leave_loop();
+    }
 }
 
 SLUICE_INLINE void TaskRoot::destroy_if_unreferenced() noexcept {
@@ -133,7 +166,11 @@ SLUICE_INLINE void TaskRoot::destroy_frame() noexcept {
         reference.task_ = nullptr;
         reference.orphaned_ = true;
     }
-    self_.destroy();
+    if (started_ && self_.done()) {
+        self_.destroy();
+    } else {
+        destroy_unfinished(self_, nullptr);
+    }
 }
 
 // ---- references ----

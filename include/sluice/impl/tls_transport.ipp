@@ -279,6 +279,7 @@ SLUICE_INLINE void TlsTransport::settle_input() noexcept {
     send_answers();
     if (write_waits_for_input_ && !ended() && !engine_.amid_message()) {
         write_waits_for_input_ = false;
+        note_unblocked();
         // Otherwise the lower transport's resume_writing comes.
         if (lower_->get_write_buffer_size() == 0) {
             writable_again();

@@ -29,6 +29,7 @@ SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
             // Written once the rest of the peer's message has come: see settle_input().
             write_waits_for_input_ = true;
             write_blocked_ = true;
+            note_blocked();
             break;
         }
         if (!seal_burst(pieces, sent)) {
@@ -252,6 +253,7 @@ SLUICE_INLINE void TlsTransport::finish_writing() noexcept {
     }
     if (engine_.amid_message()) {
         write_waits_for_input_ = true;
+        note_blocked();
         if (lower_ended_) {
             // The rest will not come: what is queued can never be sealed.
             end_with(Error::tls_truncated);

@@ -1,0 +1,17 @@
+// System calls of what stands between accepting a connection and serving it.
+#pragma once
+
+#include <sluice/detail/sys.hpp>
+
+namespace sluice::inline v0_1::detail::sys {
+
+/// recv() that leaves the bytes where they are (MSG_PEEK). 0 is the end of the stream.
+IoResult peek(int fd, MutableBytes into) noexcept;
+/// Bits that a peer cannot guess; should the system have none, some that it probably cannot.
+std::uint64_t random_bits() noexcept;
+
+}  // namespace sluice::inline v0_1::detail::sys
+
+#ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/sys_accept.ipp>
+#endif

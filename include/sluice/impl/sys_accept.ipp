@@ -1,0 +1,27 @@
+// Peeking and random bits for Linux.
+#pragma once
+
+#include <sluice/impl/sys_posix.ipp>
+
+#include <sluice/detail/sys_accept.hpp>
+
+#include <sys/random.h>
+#include <sys/socket.h>
+
+namespace sluice::inline v0_1::detail::sys {
+
+SLUICE_INLINE IoResult peek(int fd, MutableBytes into) noexcept {
+    return moved(retry_interrupted([&] { return ::recv(fd, into.data(), into.size(), MSG_PEEK); }));
+}
+
+SLUICE_INLINE std::uint64_t random_bits() noexcept {
+    std::uint64_t bits = 0;
+    if (::getrandom(&bits, sizeof bits, GRND_NONBLOCK) != static_cast<ssize_t>(sizeof bits)) {
+        // Before the kernel has gathered enough, early at boot: the clock and where the stack is.
+        bits = static_cast<std::uint64_t>(now().time_since_epoch().count()) ^
+               reinterpret_cast<std::uintptr_t>(&bits);
+    }
+    return bits;
+}
+
+}  // namespace sluice::inline v0_1::detail::sys
