@@ -3,6 +3,7 @@
 #include <sluice/impl/connector.ipp>
 #include <sluice/impl/executor.ipp>
 #include <sluice/impl/file_send.ipp>
+#include <sluice/impl/pipe_transport.ipp>
 #include <sluice/impl/proxy_filter.ipp>
 #include <sluice/impl/record_rest.ipp>
 #include <sluice/impl/socket_file.ipp>

@@ -4,7 +4,9 @@
 #include <sluice/impl/sys_file.ipp>
 #include <sluice/impl/sys_inherited.ipp>
 #include <sluice/impl/sys_kernel_tls.ipp>
+#include <sluice/impl/sys_pipes.ipp>
 #include <sluice/impl/sys_posix.ipp>
+#include <sluice/impl/sys_process.ipp>
 #include <sluice/impl/sys_resolve.ipp>
 #include <sluice/impl/sys_socket_calls.ipp>
 #include <sluice/impl/sys_unix.ipp>

@@ -15,11 +15,13 @@
 #include <sluice/future.hpp>
 #include <sluice/handle.hpp>
 #include <sluice/options.hpp>
+#include <sluice/pipes.hpp>
 #include <sluice/protocol.hpp>
 #include <sluice/remote_ref.hpp>
 #include <sluice/server.hpp>
 #include <sluice/sleep.hpp>
 #include <sluice/socket_calls.hpp>
+#include <sluice/subprocess.hpp>
 #include <sluice/task.hpp>
 #include <sluice/transport.hpp>
 #include <sluice/unix_sockets.hpp>
@@ -53,7 +55,10 @@ struct HostAndService {
 
 /// Schedules callbacks, runs tasks, connects and serves. To be used on one thread at a time, except
 /// call_soon_threadsafe().
-class SLUICE_API EventLoop : public SocketCalls, public UnixSockets {
+class SLUICE_API EventLoop : public PipeEndpoints,
+                             public SocketCalls,
+                             public Subprocesses,
+                             public UnixSockets {
 public:
     /// Throws std::system_error when the system has no descriptors to give, std::invalid_argument
     /// for an unknown SLUICE_BACKEND.
@@ -480,8 +485,11 @@ auto EventLoop::run_in_executor(F function) -> Future<std::invoke_result_t<F&>> 
 #include <sluice/impl/event_loop_network.ipp>
 #include <sluice/impl/event_loop_signals.ipp>
 #include <sluice/impl/event_loop_tls.ipp>
+#include <sluice/impl/pipes.ipp>
 #include <sluice/impl/server.ipp>
 #include <sluice/impl/socket_calls.ipp>
 #include <sluice/impl/socket_sendfile.ipp>
+#include <sluice/impl/subprocess.ipp>
+#include <sluice/impl/subprocess_impl.ipp>
 #include <sluice/impl/unix_sockets.ipp>
 #endif

@@ -22,6 +22,7 @@
 #include <sluice/listen_fds.hpp>
 #include <sluice/options.hpp>
 #include <sluice/peer_credentials.hpp>
+#include <sluice/pipes.hpp>
 #include <sluice/protocol.hpp>
 #include <sluice/proxy_protocol.hpp>
 #include <sluice/queue.hpp>
@@ -32,6 +33,7 @@
 #include <sluice/shield.hpp>
 #include <sluice/sleep.hpp>
 #include <sluice/socket_calls.hpp>
+#include <sluice/subprocess.hpp>
 #include <sluice/sync.hpp>
 #include <sluice/task.hpp>
 #include <sluice/task_group.hpp>
