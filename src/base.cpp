@@ -1,6 +1,7 @@
 // Layer 0: values.
 #include <sluice/impl/address.ipp>
 #include <sluice/impl/address_range.ipp>
+#include <sluice/impl/datagram_options.ipp>
 #include <sluice/impl/descriptor.ipp>
 #include <sluice/impl/error.ipp>
 #include <sluice/impl/exception_context.ipp>

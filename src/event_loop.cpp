@@ -1,5 +1,6 @@
 // Layer 4: the event loop and its servers.
 #include <sluice/impl/backend_choice.ipp>
+#include <sluice/impl/datagram_endpoints.ipp>
 #include <sluice/impl/event_loop.ipp>
 #include <sluice/impl/event_loop_file.ipp>
 #include <sluice/impl/event_loop_network.ipp>

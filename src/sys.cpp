@@ -1,5 +1,6 @@
 // The system calls. The only file that is left out when tests link a simulated system.
 #include <sluice/impl/sys_accept.ipp>
+#include <sluice/impl/sys_datagram.ipp>
 #include <sluice/impl/sys_epoll.ipp>
 #include <sluice/impl/sys_file.ipp>
 #include <sluice/impl/sys_inherited.ipp>

@@ -9,6 +9,7 @@
 #include <sluice/callback.hpp>
 #include <sluice/connection.hpp>
 #include <sluice/counters.hpp>
+#include <sluice/datagram_endpoints.hpp>
 #include <sluice/descriptor.hpp>
 #include <sluice/detail/connection_owner.hpp>
 #include <sluice/exception_context.hpp>
@@ -55,7 +56,8 @@ struct HostAndService {
 
 /// Schedules callbacks, runs tasks, connects and serves. To be used on one thread at a time, except
 /// call_soon_threadsafe().
-class SLUICE_API EventLoop : public PipeEndpoints,
+class SLUICE_API EventLoop : public DatagramEndpoints,
+                             public PipeEndpoints,
                              public SocketCalls,
                              public Subprocesses,
                              public UnixSockets {
@@ -480,6 +482,7 @@ auto EventLoop::run_in_executor(F function) -> Future<std::invoke_result_t<F&>> 
 }  // namespace sluice::inline v0_1
 
 #ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/datagram_endpoints.ipp>
 #include <sluice/impl/event_loop.ipp>
 #include <sluice/impl/event_loop_file.ipp>
 #include <sluice/impl/event_loop_network.ipp>

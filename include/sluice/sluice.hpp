@@ -9,6 +9,9 @@
 #include <sluice/config.hpp>
 #include <sluice/connection.hpp>
 #include <sluice/counters.hpp>
+#include <sluice/datagram.hpp>
+#include <sluice/datagram_endpoints.hpp>
+#include <sluice/datagram_options.hpp>
 #include <sluice/descriptor.hpp>
 #include <sluice/error.hpp>
 #include <sluice/event_loop.hpp>

@@ -29,6 +29,7 @@
 
 namespace sluice::inline v0_1::detail {
 
+class DatagramArea;
 
 /// Has gathered bytes to send when the running callback ends.
 class Dirty : public ListNode<Dirty> {
@@ -198,6 +199,10 @@ public:
         return tls_receive_areas_[layer];
     }
 
+    /// What datagram endpoints are lent; made by the first call, which may throw std::bad_alloc.
+    [[nodiscard]] DatagramArea& datagram_area() {
+        return datagram_area_ != nullptr ? *datagram_area_ : make_datagram_area();
+    }
 
     /// TLS connections that keep OpenSSL's record buffers.
     [[nodiscard]] WarmList& warm_list() noexcept { return warm_list_; }
@@ -246,6 +251,7 @@ private:
     void forget_events_of(const Watcher& watcher) noexcept;
     void check_thread_slow(const char* what) const;
     void report_not_made() noexcept;
+    [[nodiscard]] DatagramArea& make_datagram_area();
     void read_iteration_time() noexcept;
 
     std::unique_ptr<Poller> poller_;
@@ -278,6 +284,7 @@ private:
     ReceiveArea receive_area_;
     std::array<ReceiveArea, limits::tls_shared_layers> tls_receive_areas_{
         ReceiveArea(limits::tls_receive_slack_bytes), ReceiveArea(limits::tls_receive_slack_bytes)};
+    std::unique_ptr<DatagramArea> datagram_area_;
     WarmList warm_list_{limits::tls_warm_connections};
     unsigned handshake_turns_ = limits::tls_handshake_turns;
 };

@@ -1,6 +1,7 @@
 // The iteration of the loop and what its phases share.
 #pragma once
 
+#include <sluice/detail/datagram_area.hpp>
 #include <sluice/detail/dispatch.hpp>
 #include <sluice/detail/loop_core.hpp>
 #include <sluice/detail/sys.hpp>
@@ -49,6 +50,11 @@ SLUICE_INLINE LoopCore::LoopCore(std::unique_ptr<Poller> poller)
 SLUICE_INLINE LoopCore::~LoopCore() {
     SLUICE_ASSERT(attached_.empty());
     free_retired();
+}
+
+SLUICE_INLINE DatagramArea& LoopCore::make_datagram_area() {
+    datagram_area_ = std::make_unique<DatagramArea>();
+    return *datagram_area_;
 }
 
 SLUICE_INLINE LoopCore*& core_of_this_thread() noexcept {
