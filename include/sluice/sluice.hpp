@@ -32,10 +32,15 @@
 #include <sluice/ref.hpp>
 #include <sluice/remote_ref.hpp>
 #include <sluice/run.hpp>
+#include <sluice/separators.hpp>
 #include <sluice/server.hpp>
 #include <sluice/shield.hpp>
 #include <sluice/sleep.hpp>
 #include <sluice/socket_calls.hpp>
+#include <sluice/stream_error.hpp>
+#include <sluice/stream_reader.hpp>
+#include <sluice/stream_writer.hpp>
+#include <sluice/streams.hpp>
 #include <sluice/subprocess.hpp>
 #include <sluice/sync.hpp>
 #include <sluice/task.hpp>
@@ -44,4 +49,5 @@
 #include <sluice/tls.hpp>
 #include <sluice/transport.hpp>
 #include <sluice/unix_sockets.hpp>
+#include <sluice/unix_streams.hpp>
 #include <sluice/wait.hpp>
