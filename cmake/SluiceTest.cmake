@@ -8,11 +8,15 @@
 #             code is enough for it, so it is left out of shared and header-only builds.
 #   KTLS      the cases that GoogleTest's filter selects ("*": all) also run under a kernel with TLS, see
 #             tests/ktls/run.sh. sluice_ktls_list(), once after all tests, makes the list and the target ktls_tests.
+#
+# SLUICE_TEST_OPTIONS is what the compiler is told for the tests alone, behind all else: the sanitizers' builds optimise
+# the library and leave the tests, which is most of the code, as they are.
 include(GoogleTest)
 find_package(GTest REQUIRED)
 
 # The support library is compiled for one flavour of the headers but linked with none: a test chooses.
-# GoogleTest's headers cost more than most tests, hence the precompiled header, which the tests reuse.
+# GoogleTest's headers cost more than most tests, hence the precompiled header, which the tests reuse. The presets of
+# clang have none: clang writes its folder into it, so that ccache would find nothing that another clone has compiled.
 function(sluice_test_support)
     file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp")
     list(FILTER sources EXCLUDE REGEX "/sys_sim[^/]*$")
@@ -62,6 +66,7 @@ function(sluice_test name)
     set(target "${name}_test")
     sluice_add_executable(${target} ${arg_SOURCES})
     target_precompile_headers(${target} REUSE_FROM sluice_test_support)
+    target_compile_options(${target} PRIVATE ${SLUICE_TEST_OPTIONS})
     if(arg_SIM)
         target_link_libraries(${target} PRIVATE sluice_test_support sluice_sim)
     else()

@@ -10,7 +10,7 @@
 # build/logs/<stage>.log; a failed stage does not stop the next. At the end stands one table with a line per stage, and
 # after it the line "N passed, N failed". SLUICE_JOBS sets the number of parallel jobs (default: all cores).
 # With --all the release stage simulates 100000 seeds instead of 10000; SLUICE_SIMULATION_SEEDS sets another number
-# (tests/simulate.sh runs the simulation alone).
+# (tests/simulate.sh runs the simulation alone), and 20000 seeds of the races instead of 2000.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -21,17 +21,17 @@ jobs=${SLUICE_JOBS:-$(nproc)}
 # name | seconds it may take | what --all adds and the plain command leaves out: all | what it does
 stages() {
     cat <<'TABLE'
-release|900||g++ (the default compiler), optimised: all tests, examples and benchmark programs
-clang|900|all|clang 19, optimised, no precompiled headers: builds without a warning and passes
-asan|900|all|clang 19 with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
-tsan|900|all|clang 19 with ThreadSanitizer
-header-only|900|all|tests and examples on sluice::header_only, with assertions
-shared|600|all|tests of the public API and examples on the shared library, with assertions
+release|1200||g++ (the default compiler), optimised: all tests, examples and benchmark programs
+clang|1200|all|clang 19, optimised, no precompiled headers: builds without a warning and passes
+asan|1500|all|clang 19 with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+tsan|1500|all|clang 19 with ThreadSanitizer
+header-only|900|all|tests and examples on sluice::header_only, clang 19, with assertions
+shared|900|all|tests of the public API and examples on the shared library, with assertions
 package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
 ktls|1500|all|tests on a kernel that does TLS, in User Mode Linux (tests/ktls/run.sh); fails when that kernel seals nothing
 format|60|all|clang-format over every source file
 docs|120|all|the API reference; a public name without a description fails
-tidy|1200|all|clang-tidy over the library, the examples and the benchmarks
+tidy|1500|all|clang-tidy over the library, the examples and the benchmarks
 coverage|1800|never|line coverage by gcov; only when asked for by name
 TABLE
 }
@@ -95,7 +95,7 @@ stage_tidy() {
     cmake --preset clang
     # Headers are read where a source file includes them.
     step "tidy the library, the examples and the benchmarks"
-    run-clang-tidy-19 -quiet -p build/clang -j "$jobs" "^$root/(src|examples|bench)/"
+    python3 -B tests/tools/tidy.py build/clang "$root" "$jobs" src examples bench
 }
 
 stage_docs() {
@@ -134,7 +134,7 @@ run_stage_here() {
         export ASAN_SYMBOLIZER_PATH=$symbolizer TSAN_SYMBOLIZER_PATH=$symbolizer UBSAN_SYMBOLIZER_PATH=$symbolizer
     fi
     if [ "$1" != release ]; then
-        unset SLUICE_SIMULATION_SEEDS
+        unset SLUICE_SIMULATION_SEEDS SLUICE_RACE_SEEDS
     fi
     case $1 in
     package | ktls | format | docs | tidy | coverage) "stage_$1" ;;
@@ -274,6 +274,7 @@ main() {
     if [ ${#wanted[@]} -eq 0 ]; then
         if [ "$all" -eq 1 ]; then
             export SLUICE_SIMULATION_SEEDS=${SLUICE_SIMULATION_SEEDS:-100000}
+            export SLUICE_RACE_SEEDS=${SLUICE_RACE_SEEDS:-20000}
         fi
         mapfile -t wanted < <(stages | awk -F '|' -v all="$all" '$3 == "" || (all && $3 == "all") { print $1 }')
     fi

@@ -1,5 +1,8 @@
 // Cancellation of tasks, as asyncio's: delivered at the awaiting point, in a later iteration, and
 // everything the task held is released.
+#include <sluice/task_group.hpp>
+
+#include "support/coroutines.hpp"
 #include "support/loop_fixture.hpp"
 
 #include <memory>
@@ -159,18 +162,7 @@ TEST_P(Cancel, is_not_swallowed_by_code_that_catches_std_exception) {
 }
 
 TEST_P(Cancel, another_exception_thrown_while_unwinding_replaces_it) {
-    auto body = []() -> Task<void> {
-        bool cancelled = false;
-        try {
-            co_await sleep(1h);
-        } catch (const Cancelled&) {
-            cancelled = true;
-        }
-        if (cancelled) {
-            throw std::runtime_error("instead");
-        }
-    };
-    TaskHandle<void> task = loop().create_task(body());
+    TaskHandle<void> task = loop().create_task(throw_when_cancelled<std::runtime_error>("instead"));
     run_idle();
     task.cancel();
     EXPECT_EQ(message_of<std::runtime_error>([&] { finish(task); }), "instead");
@@ -408,6 +400,21 @@ TEST_P(Cancel, a_connected_transport_of_a_cancelled_task_lives_on_unless_it_is_c
     EXPECT_FALSE(told.transport().is_closing()) << "asyncio: the loop holds the transport";
     told.transport().abort();
     ASSERT_TRUE(run_until([&] { return told.lost(); }));
+}
+
+TEST_P(Cancel, a_connection_whose_task_is_destroyed_before_it_has_it_is_closed) {
+    const Listener listener;
+    Recorder& told = make_recorder();
+    auto group = std::make_unique<TaskGroup>();
+    auto start = [&]() -> Task<void> {
+        group->create_task(loop().create_connection<RecordingProtocol>("127.0.0.1", listener.port(),
+                                                                       ConnectOptions(), &told));
+        co_return;
+    };
+    run(start());
+    ASSERT_TRUE(run_until([&] { return told.made(); }));
+    group.reset();
+    EXPECT_TRUE(run_until([&] { return told.lost(); })) << "nobody could ever close it";
 }
 
 }  // namespace

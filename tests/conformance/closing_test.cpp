@@ -69,7 +69,7 @@ TEST_P(Closing, H114_a_peer_that_resets_while_we_flush_ends_the_flushing) {
     plug();
     transport().close();
     run_idle();
-    peer().reset();
+    peer_resets();
     run_until_lost();
     EXPECT_EQ(recorder().count('L'), 1U);
     EXPECT_EQ(recorder().count('E'), 0U);
@@ -213,7 +213,7 @@ TEST_P(ClosingHalves, H117_abort_after_write_eof_with_a_backlog_is_a_clean_loss)
 
 TEST_P(Closing, H120_errors_of_the_network_are_not_worth_a_report) {
     open_quietly();
-    peer().reset();
+    peer_resets();
     run_until_lost();
     EXPECT_TRUE(take_reports().empty());
 }
@@ -240,7 +240,7 @@ TEST_P(Closing, H122_a_transport_of_a_server_closed_by_hand_is_lost_like_any_oth
 
 TEST_P(Closing, H123_writing_on_after_a_reset_gives_exactly_one_loss) {
     open_quietly();
-    peer().reset();
+    peer_resets();
     ASSERT_TRUE(wait_for_hang_up(fd_of(transport())));
     for (int i = 0; i < 4; ++i) {
         EXPECT_NO_THROW(transport().write("x"));
@@ -255,7 +255,7 @@ TEST_P(Closing, H123_writing_on_after_a_reset_gives_exactly_one_loss) {
 
 TEST_P(Closing, H123_the_first_reason_is_kept_whatever_is_called_after_it) {
     recorder().on_data = [&](Bytes) {
-        peer().reset();
+        peer_resets();
         throw std::runtime_error("first");
     };
     open_quietly();
@@ -343,8 +343,11 @@ protected:
         TransportPair& connection = another(events);
         open(connection, {.small_buffers = true});
         connection.transport().write(pattern(500'000));
-        connection.peer().send("abc");
-        connection.peer().shutdown_write();
+        // A Unix socket whose other end is closed takes nothing any more.
+        if (!events.lost()) {
+            connection.peer().send("abc");
+            connection.peer().shutdown_write();
+        }
         ASSERT_TRUE(run_until([&] {
             connection.peer().receive_available();
             const bool everything = events.count('E') + events.count('R') == 2;

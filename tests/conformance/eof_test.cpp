@@ -79,7 +79,7 @@ TEST_P(HalfClose, D048_a_peer_that_vanishes_after_its_end_is_found_by_writing) {
     open_quietly();
     peer().shutdown_write();
     ASSERT_TRUE(run_until([&] { return recorder().count('E') == 1; }));
-    peer().reset();
+    peer_resets();
     ASSERT_TRUE(run_until([&] {
         transport().write("x");
         return recorder().lost();

@@ -276,7 +276,7 @@ TEST_P(FaultsHalves, D051_shutdown_on_a_connection_that_is_gone_is_not_an_error)
 TEST_P(Faults, rel_B4_a_hang_up_while_paused_does_not_spin) {
     open_counted();
     transport().pause_reading();
-    peer().reset();
+    peer_resets();
     ASSERT_TRUE(wait_for_hang_up(fd_));
     run_idle();
     counter_.clear();
@@ -310,7 +310,7 @@ TEST_P(Faults, rel_B4_a_hang_up_while_a_closed_transport_flushes_ends_it) {
     open_counted({.small_buffers = true});
     plug();
     transport().close();
-    peer().reset();
+    peer_resets();
     ASSERT_TRUE(wait_for_hang_up(fd_));
     counter_.clear();
     run_until_lost();

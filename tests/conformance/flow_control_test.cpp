@@ -271,7 +271,7 @@ TEST_P(FlowControl, G108_a_loss_while_paused_comes_without_a_resume) {
     open_plugged();
     set_room(100);
     transport().write(pattern(1000));
-    peer().reset();
+    peer_resets();
     run_until_lost();
     EXPECT_EQ(recorder().count('R'), 0U);
     EXPECT_EQ(recorder().count('P'), 1U);

@@ -116,6 +116,13 @@ protected:
         }
     }
 
+    /// Lets so many iterations of the loop pass, without a pause.
+    static Task<> turn(unsigned times) {
+        for (unsigned time = 0; time < times; ++time) {
+            co_await sleep(std::chrono::seconds(0));
+        }
+    }
+
     void release_resources() override { peer_ = Peer(); }
 
     Transport& transport() { return ours_->transport(); }
@@ -368,6 +375,27 @@ TEST_P(Ktls, a_change_of_keys_that_asks_for_none_is_survived) {
     ASSERT_EQ(SSL_key_update(peer_.tls()->ssl(), SSL_KEY_UPDATE_NOT_REQUESTED), 1);
     exchange(pattern(20'000));
     close();
+}
+
+TEST_P(Ktls, a_part_of_a_record_does_not_keep_the_loop_busy) {
+    for_all(KernelTls::send_and_receive, [&](const Combination&) {
+        exchange("words");
+        const std::size_t before = ours_->received().size();
+        const std::string text = pattern(10'000);
+        ASSERT_EQ(SSL_write(peer_.tls()->ssl(), text.data(), static_cast<int>(text.size())),
+                  static_cast<int>(text.size()));
+        const std::string record = peer_.tls()->take_output();
+        peer_.send_raw(record.substr(0, 5'000));
+        const std::uint64_t calls_before = loop().counters().receive_calls;
+        constexpr unsigned turns = 5'000;
+        loop().run_until_complete(turn(turns));
+        EXPECT_LT(loop().counters().receive_calls - calls_before, turns / 10);
+        EXPECT_EQ(ours_->received().size(), before);
+        peer_.send_raw(record.substr(5'000));
+        ASSERT_TRUE(run_until([&] { return ours_->received().size() >= before + text.size(); }));
+        EXPECT_TRUE(ours_->received().substr(before) == text);
+        close();
+    });
 }
 
 TEST_P(Ktls, a_stream_that_is_cut_is_told_from_one_that_ended) {

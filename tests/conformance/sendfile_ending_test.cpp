@@ -141,7 +141,7 @@ TEST_P(SendfileEnding, L215_a_peer_that_resets_amid_the_file_ends_it_with_that_e
     const Sending& second = send(file.fd());
     Task<std::uint64_t> sending = loop().sendfile(Ref<Transport>(&transport()), file.fd());
     const auto task = loop().create_task(std::move(sending));
-    peer().reset();
+    peer_resets();
     ASSERT_TRUE(wait_for(first, false));
     ASSERT_TRUE(wait_for(second, false));
     run_until_lost();
@@ -173,7 +173,7 @@ TEST_P(SendfileEnding, a_peer_that_is_gone_costs_no_signal) {
     open_quietly({.small_buffers = true});
     transport().pause_reading();
     const TempFile file(pattern(4 * mebibyte));
-    peer().reset();
+    peer_resets();
     ASSERT_TRUE(wait_for_error(fd_of(transport())));
     const Sending& first = send(file.fd());
     if (!transport().is_closing()) {

@@ -53,6 +53,10 @@ class SendfileFaultsPlain : public SendfileFaults {};
 INSTANTIATE_TEST_SUITE_P(Every, SendfileFaultsPlain,
                          testing::ValuesIn(conformance_cases_without_tls()), case_name);
 
+class SendfileFaultsTcp : public SendfileFaults {};
+INSTANTIATE_TEST_SUITE_P(Every, SendfileFaultsTcp, testing::ValuesIn(conformance_cases_over_tcp()),
+                         case_name);
+
 class SendfileFaultsTls : public SendfileFaults {};
 INSTANTIATE_TEST_SUITE_P(Every, SendfileFaultsTls, testing::ValuesIn(conformance_cases_with_tls()),
                          case_name);
@@ -77,7 +81,7 @@ TEST_P(SendfileFaultsPlain, a_header_and_its_file_leave_in_two_calls_and_share_a
     EXPECT_EQ(counter_.sent(fd_).at(0).flags & MSG_MORE, 0);
 }
 
-TEST_P(SendfileFaultsPlain, a_large_file_fills_its_packets_and_its_last_one_does_not_wait) {
+TEST_P(SendfileFaultsTcp, a_large_file_fills_its_packets_and_its_last_one_does_not_wait) {
     open_counted({.small_buffers = true});
     const auto corked = [&] {
         int value = -1;

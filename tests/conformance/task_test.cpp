@@ -284,6 +284,13 @@ TEST_P(Tasks, a_hundred_thousand_synchronous_awaits_in_a_loop_need_no_stack) {
     EXPECT_EQ(run(counting()), 100'000);
 }
 
+TEST_P(Tasks, a_task_that_awaits_its_own_handle_is_refused) {
+    TaskHandle<> self;
+    auto body = [&self]() -> Task<> { co_await self; };
+    self = loop().create_task(body());
+    EXPECT_EQ(message_of<std::logic_error>([&] { finish(self); }), "a task cannot await itself");
+}
+
 TEST_P(Tasks, a_hundred_thousand_awaits_of_a_finished_handle_and_future_need_no_stack) {
     TaskHandle<int> finished = loop().create_task(give(1));
     Future<int> set = loop().create_future<int>();

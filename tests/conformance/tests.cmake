@@ -27,3 +27,9 @@ foreach(target gathering_test sendfile_faults_test)
         endforeach()
     endif()
 endforeach()
+
+# Datagrams: group P, over UDP and Unix sockets.
+sluice_test(datagram SOURCES conformance/datagram_test.cpp conformance/datagram_options_test.cpp
+            conformance/datagram_flow_test.cpp)
+sluice_test(datagram_memory SOURCES conformance/datagram_memory_test.cpp)
+sluice_test(datagram_sim SOURCES conformance/datagram_sim_test.cpp SIM)

@@ -256,7 +256,7 @@ TEST_P(Writing, E076_twenty_megabytes_and_a_peer_that_aborts_end_in_one_loss_wit
     open_quietly();
     transport().write(pattern(twenty_megabytes));
     ASSERT_GT(transport().get_write_buffer_size(), 0U);
-    peer().reset();
+    peer_resets();
     run_until_lost();
     run_idle();
     EXPECT_EQ(recorder().count('L'), 1U);

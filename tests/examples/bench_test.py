@@ -237,5 +237,37 @@ class Files(Program):
         self.assertIn("--fiels", run.stderr)
 
 
+class Datagrams(Program):
+    """The UDP benchmark, of our server and the reference."""
+
+    common = ("--rounds", "2", "--ms", "5")
+
+    def test_measures_every_shape(self):
+        run = self.run_driver(self.programs / "udp", "--servers", "raw_recvfrom,sluice")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        rows = self.read_results()["udp"]
+        for server in ("raw_recvfrom", "sluice"):
+            shapes = {(row["bytes"], row["sockets"], row["window"]) for row in rows if row["server"] == server}
+            self.assertEqual(len(shapes), 6)
+            self.assertIn(server, run.stdout)
+        for row in rows:
+            self.assertNotIn("failure", row)
+            self.assertEqual(len(row["cpu_us_per_datagram"]), 2)
+            self.assertGreater(min(row["datagrams_per_second"]), 0)
+
+    def test_names_what_is_missing_and_measures_the_others(self):
+        shutil.copy(self.programs / "udp", self.folder / "udp")
+        shutil.copy(self.programs / "raw_udp", self.folder / "raw_udp")
+        run = self.run_driver(self.folder / "udp", "--servers", "raw_recvfrom,sluice")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("skipped: sluice: not built", run.stderr)
+        self.assertEqual({row["server"] for row in self.read_results()["udp"]}, {"raw_recvfrom"})
+
+    def test_refuses_options_it_does_not_know(self):
+        run = self.run_driver(self.programs / "udp", "--winodw", "3")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("--winodw", run.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -470,5 +470,21 @@ class Counters(unittest.TestCase):
             server.end()
 
 
+class JobQueue(unittest.TestCase):
+    def test_handles_what_it_can_and_gives_up_what_hangs(self):
+        with example("job_queue", 50) as program:
+            self.assertEqual(program.line(), "45 handled, 5 given up")
+            self.assertEqual(program.exit_code(), 0)
+
+
+class StructuredCrawler(unittest.TestCase):
+    def test_gets_what_answers_and_says_what_does_not(self):
+        with example("structured_crawler") as program:
+            lines = [program.line() for _ in range(3)]
+            self.assertEqual(lines[2], "(no answer)")
+            self.assertEqual(sorted(lines[:2]), ["one", "two"])
+            self.assertEqual(program.exit_code(), 0)
+
+
 if __name__ == "__main__":
     unittest.main()

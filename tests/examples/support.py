@@ -18,15 +18,19 @@ HOST = "127.0.0.1"
 
 
 class Program:
-    """A running program. Use it in a `with` block, which ends the process however the block is left."""
+    """A running program. Use it in a `with` block, which ends the process however the block is left.
 
-    def __init__(self, *command):
+    `options` are subprocess.Popen's.
+    """
+
+    def __init__(self, *command, **options):
         self.process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **options,
         )
         self.errors = []
         self._lines = queue.Queue()

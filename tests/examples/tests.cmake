@@ -20,9 +20,24 @@ endfunction()
 if(SLUICE_BUILD_EXAMPLES)
     set(folder "SLUICE_EXAMPLES=$<TARGET_FILE_DIR:example_echo_server>")
     foreach(class EchoServer EchoClient Chat TcpProxy GracefulShutdown MultiLoopServer SlowReader
-                  Lines Reconnect Worker
+                  Lines Reconnect Worker JobQueue StructuredCrawler
     )
         process_test(examples.${class} examples examples/examples_test.py ${class} "${folder}")
+    endforeach()
+    process_test(
+        examples.StdinChat examples examples/pipes_examples_test.py StdinChat "${folder}"
+    )
+    foreach(class UdpEcho UdpBlast)
+        process_test(examples.${class} examples examples/udp_examples_test.py ${class} "${folder}")
+    endforeach()
+    process_test(
+        examples.UnixEcho examples examples/unix_examples_test.py UnixEcho "${folder}"
+    )
+    foreach(class BehindProxy SocketActivated)
+        process_test(examples.${class} examples examples/hardening_examples_test.py ${class} "${folder}")
+    endforeach()
+    foreach(class CoroutineEcho HttpGet TlsChat)
+        process_test(examples.${class} examples examples/stream_examples_test.py ${class} "${folder}")
     endforeach()
     foreach(class TlsEchoServer TlsEchoClient HttpsGet StartTls MutualTls CertReload)
         process_test(examples.${class} examples examples/tls_examples_test.py ${class} "${folder}")
@@ -90,8 +105,12 @@ if(SLUICE_BUILD_BENCH)
     process_test(
         bench.Files bench examples/bench_test.py Files "SLUICE_BENCH=$<TARGET_FILE_DIR:bench_echo>"
     )
+    process_test(
+        bench.Datagrams bench examples/bench_test.py Datagrams
+        "SLUICE_BENCH=$<TARGET_FILE_DIR:bench_echo>"
+    )
     # They pin their processes to cores of their own and need them for themselves.
-    set_tests_properties(bench.Driver bench.Files PROPERTIES PROCESSORS 2)
+    set_tests_properties(bench.Driver bench.Files bench.Datagrams PROPERTIES PROCESSORS 2)
 endif()
 
 add_test(

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes: tests/fuzz/run.sh [--target tls_engine|http_request] [--seconds N] [--program FILE]
+# Fuzzes: tests/fuzz/run.sh [--target tls_engine|http_request|proxy_header] [--seconds N] [--program FILE]
 #
-# The target tls_engine (the default) is the library's TLS engine, http_request the parser of the example file_server.
+# The target tls_engine (the default) is the library's TLS engine, proxy_header its parser of PROXY headers, http_request
+# the parser of the example file_server.
 # Without --program it builds the target with the asan preset first. What is found is kept in
 # build/fuzz (or beside the given program), in a folder for each target: `corpus` for inputs that reach new code,
 # `crash-*` for those that break something. The tree's own corpus is read, never written.
@@ -16,11 +17,12 @@ while [[ $# -gt 0 ]]; do
         --target) target=$2; shift 2 ;;
         --seconds) seconds=$2; shift 2 ;;
         --program) program=$2; shift 2 ;;
-        *) echo "usage: $0 [--target tls_engine|http_request] [--seconds N] [--program FILE]" >&2; exit 2 ;;
+        *) echo "usage: $0 [--target tls_engine|http_request|proxy_header] [--seconds N] [--program FILE]" >&2; exit 2 ;;
     esac
 done
 case $target in
     tls_engine) corpus=$tree/tests/fuzz/corpus ;;
+    proxy_header) corpus=$tree/tests/fuzz/proxy_header_corpus ;;
     http_request) corpus=$tree/tests/fuzz/http_request_corpus ;;
     *) echo "$0: there is no target '$target'" >&2; exit 2 ;;
 esac

@@ -25,6 +25,7 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS MATCHES "fsanitize=
     endfunction()
 
     sluice_fuzz(tls_engine 20 support/tls_pki.cpp support/tls_certificates.cpp)
+    sluice_fuzz(proxy_header 10)
     set(file_server "${PROJECT_SOURCE_DIR}/examples/file_server")
     sluice_fuzz(
         http_request 10 "${file_server}/http_request.cpp" "${file_server}/http_fields.cpp"

@@ -87,7 +87,7 @@ TEST_P(LifecycleHalves, L4_eof_received_returning_true_keeps_the_writing_half_op
 
 TEST_P(Lifecycle, L5_connection_lost_is_last_and_gives_the_first_reason) {
     open_quietly();
-    peer().reset();
+    peer_resets();
     run_until_lost();
     transport().abort();
     run_idle();

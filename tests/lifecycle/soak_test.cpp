@@ -17,7 +17,7 @@ namespace {
 std::size_t rounds_of(TransportKind transport) {
     const char* wanted = std::getenv("SLUICE_SOAK_ROUNDS");
     const std::size_t rounds = wanted == nullptr ? 1000 : std::strtoull(wanted, nullptr, 10);
-    return transport == TransportKind::tcp ? rounds : rounds / 10;
+    return is_plain(transport) ? rounds : rounds / 10;
 }
 
 /// proc(5): the second figure of statm is the pages in memory.
@@ -50,7 +50,7 @@ protected:
         }));
         switch (round % 3) {
             case 0:
-                pair.peer().reset();
+                pair.peer_resets();
                 break;
             case 1:
                 recorder.transport().close();
@@ -82,7 +82,7 @@ TEST_P(Soak, rel_G11_many_rounds_of_connecting_and_closing_leave_the_process_as_
     const std::size_t after = resident_bytes();
     // A transport or an SSL object lost per round would show; what malloc keeps of OpenSSL's many
     // small blocks, a quarter of a mebibyte and then no more, would not.
-    const std::size_t noise = (GetParam().transport == TransportKind::tcp ? 128 : 512) * 1024;
+    const std::size_t noise = (is_plain(GetParam().transport) ? 128 : 512) * 1024;
     EXPECT_LE(after, before + noise) << before << " bytes before, " << after << " after";
 }
 

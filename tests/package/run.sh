@@ -190,7 +190,8 @@ case_header_only_two_units() {
     "$build/consumer"
 }
 
-# A header that needs another one included first fails here, in both forms of the library.
+# A header that needs another one included first fails here: the public ones in both forms of the library, those behind
+# them in the compiled one.
 case_each_header_alone() {
     local folder headers
     folder=$(fresh headers)
@@ -201,10 +202,11 @@ case_each_header_alone() {
     }
     export -f compile_alone
     export CXX SLUICE_SOURCE
-    printf '%s\n' "${headers[@]}" | xargs -I {} printf '{} %s\n' -USLUICE_HEADER_ONLY -DSLUICE_HEADER_ONLY=1 |
+    printf '%s\n' "${headers[@]}" | awk '{ print $0, "-USLUICE_HEADER_ONLY" }
+                                         !/\/detail\// { print $0, "-DSLUICE_HEADER_ONLY=1" }' |
         xargs -P 2 -L 1 bash -c 'compile_alone "$1" "$2"' bash >"$folder/log" 2>&1 ||
         fail "$(grep -E 'does not compile alone|error:' "$folder/log")"
-    echo "${#headers[@]} headers, each compiled in both forms"
+    echo "${#headers[@]} headers, each compiled alone"
 }
 
 if ! declare -F "case_${1:-}" >/dev/null; then

@@ -9,21 +9,14 @@ sluice_test(simulation
             SIM TIMEOUT 300
 )
 
+# Cancellation against completion, at everything a task can wait for.
+sluice_test(races SOURCES races/races_test.cpp races/race.cpp races/sync_races.cpp races/task_races.cpp
+            races/stream_races.cpp SIM TIMEOUT 120)
+
 set(scenarios torture/explore.cpp torture/scenarios.cpp torture/scenarios_connect.cpp torture/scenarios_file.cpp
-              torture/scenarios_loop.cpp torture/scenarios_serve.cpp torture/scenarios_tls.cpp torture/scene.cpp
-              torture/stage.cpp support/tls_pki.cpp support/tls_certificates.cpp
+              torture/scenarios_loop.cpp torture/scenarios_serve.cpp torture/scenarios_tls.cpp torture/scenarios_unix.cpp torture/scene.cpp
+              torture/scenarios_datagram.cpp torture/scenarios_net.cpp torture/stage.cpp support/tls_pki.cpp support/tls_certificates.cpp
 )
 sluice_test(torture_calls SOURCES torture/system_call_test.cpp ${scenarios} SIM TIMEOUT 300)
 # A program of its own, because it replaces operator new.
 sluice_test(torture_memory SOURCES torture/allocation_test.cpp ${scenarios} SIM TIMEOUT 300)
-# The runtime of clang's ThreadSanitizer has an operator new that a program can only replace when the runtime is shared.
-if(TARGET torture_memory_test AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread"
-   AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang"
-)
-    execute_process(
-        COMMAND "${CMAKE_CXX_COMPILER}" -print-resource-dir
-        OUTPUT_VARIABLE resources
-        OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY
-    )
-    target_link_options(torture_memory_test PRIVATE -shared-libsan "LINKER:-rpath,${resources}/lib/linux")
-endif()

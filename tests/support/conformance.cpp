@@ -23,6 +23,8 @@ const char* name_of(TransportKind transport) {
     switch (transport) {
         case TransportKind::tcp:
             return "tcp";
+        case TransportKind::unix_socket:
+            return "unix";
         case TransportKind::tls:
             return "tls";
         case TransportKind::tls_over_transport:
@@ -73,7 +75,8 @@ std::vector<ConformanceCase> conformance_cases() {
     using enum TransportKind;
     std::vector<ConformanceCase> cases;
     for (const Backend backend : {Backend::epoll}) {
-        std::vector<TransportKind> transports = {tcp, tls, tls_over_transport, tls_in_tls};
+        std::vector<TransportKind> transports = {tcp, unix_socket, tls, tls_over_transport,
+                                                 tls_in_tls};
         if (std::getenv("KTLS_VM") != nullptr) {
             transports.insert(transports.end(), {ktls, ktls_receiving});
         }
@@ -95,8 +98,7 @@ std::vector<ConformanceCase> conformance_cases_with_half_close() {
 }
 
 std::vector<ConformanceCase> conformance_cases_with_tls() {
-    return cases_where(
-        [](const ConformanceCase& each) { return each.transport != TransportKind::tcp; });
+    return cases_where([](const ConformanceCase& each) { return !is_plain(each.transport); });
 }
 
 std::vector<ConformanceCase> conformance_cases_made_directly() {
@@ -109,13 +111,17 @@ std::vector<ConformanceCase> conformance_cases_over_our_own() {
     });
 }
 
+std::vector<ConformanceCase> conformance_cases_over_tcp() {
+    return cases_where(
+        [](const ConformanceCase& each) { return each.transport == TransportKind::tcp; });
+}
+
 std::vector<ConformanceCase> conformance_cases_without_tls() {
     return without_tls(conformance_cases());
 }
 
 std::vector<ConformanceCase> without_tls(std::vector<ConformanceCase> cases) {
-    std::erase_if(cases,
-                  [](const ConformanceCase& each) { return each.transport != TransportKind::tcp; });
+    std::erase_if(cases, [](const ConformanceCase& each) { return !is_plain(each.transport); });
     return cases;
 }
 

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <source_location>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,8 @@ std::vector<ConformanceCase> conformance_cases_made_directly();
 std::vector<ConformanceCase> conformance_cases_over_our_own();
 /// The columns in which bytes leave as they were written, in which a case can count them.
 std::vector<ConformanceCase> conformance_cases_without_tls();
+/// Over TCP and nothing else: what only its sockets know.
+std::vector<ConformanceCase> conformance_cases_over_tcp();
 std::vector<ConformanceCase> without_tls(std::vector<ConformanceCase> cases);
 /// "epoll_tcp_buffered"; for INSTANTIATE_TEST_SUITE_P.
 std::string case_name(const testing::TestParamInfo<ConformanceCase>& info);
@@ -80,6 +83,22 @@ protected:
     bool run_until(const std::function<bool()>& done,
                    std::source_location where = std::source_location::current());
     void run_idle();
+    /// Runs the loop until the task is done and gives its result, or throws what it threw; a task
+    /// that does not end fails the test and is cancelled.
+    template <class T>
+    T run(Task<T> task) {
+        return finish(loop().create_task(std::move(task)));
+    }
+    /// The same for a task that runs already.
+    template <class T>
+    T finish(TaskHandle<T> handle) {
+        if (!run_until([&handle] { return handle.done(); })) {
+            handle.cancel();
+            run_idle();
+            throw std::runtime_error("the task did not end");
+        }
+        return handle.result();
+    }
 
     /// What the exception handler was told since the last call. Reports that nobody takes fail the
     /// test.
@@ -118,7 +137,10 @@ protected:
     /// Starts one and waits until it is ready.
     void open(TransportPair& pair, PairOptions options);
 
-    [[nodiscard]] bool uses_tls() const { return GetParam().transport != TransportKind::tcp; }
+    [[nodiscard]] bool uses_tls() const { return !is_plain(GetParam().transport); }
+    [[nodiscard]] bool over_unix() const {
+        return GetParam().transport == TransportKind::unix_socket;
+    }
     [[nodiscard]] bool buffered() const { return GetParam().protocol == ProtocolKind::buffered; }
     [[nodiscard]] Recorder& recorder() noexcept { return *recorder_; }
     [[nodiscard]] TransportPair& pair() noexcept { return *pair_; }
@@ -133,6 +155,8 @@ protected:
     std::string peer_receives_everything();
     /// Sends from the peer, running the loop as long as the kernel refuses.
     void peer_sends(std::string_view bytes);
+    /// The peer ends the connection so that our end is told ECONNRESET.
+    void peer_resets() { pair_->peer_resets(); }
     /// The peer ends its stream, and the kernel has that for us: nothing has been read yet.
     void peer_ends();
     /// Runs `body` as a callback of the loop and waits for it: where gathering applies.

@@ -1,6 +1,7 @@
 // Plain POSIX behind BackendTest. See loop_fixture.hpp.
 #include "support/loop_fixture.hpp"
 
+#include "support/checked.hpp"
 #include "support/patience.hpp"
 
 #include <algorithm>
@@ -22,20 +23,6 @@ extern "C" __attribute__((weak)) void __ubsan_handle_dynamic_type_cache_miss(voi
 namespace sluice::test {
 
 namespace {
-
-int checked(int result, const char* call) {
-    if (result < 0) {
-        throw std::system_error(errno, std::system_category(), call);
-    }
-    return result;
-}
-
-struct RawAddress {
-    sockaddr_storage storage{};
-    socklen_t length = 0;
-
-    sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
-};
 
 RawAddress raw_address(const std::string& ip, std::uint16_t port) {
     RawAddress raw;

@@ -58,23 +58,6 @@ class BackendTest : public LoopTest, public testing::WithParamInterface<Backend>
 protected:
     BackendTest() : LoopTest(GetParam()) {}
 
-    /// Runs the loop until the task is done and gives its result, or throws what it threw; a task
-    /// that does not end fails the test and is cancelled.
-    template <class T>
-    T run(Task<T> task) {
-        return finish(loop().create_task(std::move(task)));
-    }
-    /// The same for a task that runs already.
-    template <class T>
-    T finish(TaskHandle<T> handle) {
-        if (!run_until([&handle] { return handle.done(); })) {
-            handle.cancel();
-            run_idle();
-            throw std::runtime_error("the task did not end");
-        }
-        return handle.result();
-    }
-
     /// A server on 127.0.0.1 whose connections each report to a recorder of connections().
     Ref<Server> serve(ServerOptions options = ServerOptions(), std::string host = "127.0.0.1");
     /// Makes what serve() uses, for cases that call create_server themselves.

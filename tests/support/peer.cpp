@@ -2,6 +2,7 @@
 // transports.
 #include "support/peer.hpp"
 
+#include "support/checked.hpp"
 #include "support/patience.hpp"
 #include "support/peer_tls.hpp"
 
@@ -18,18 +19,12 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace sluice::test {
 
 namespace {
-
-int checked(int result, const char* call) {
-    if (result < 0) {
-        throw std::system_error(errno, std::system_category(), call);
-    }
-    return result;
-}
 
 sockaddr_in loopback(std::uint16_t port) {
     sockaddr_in address{};
@@ -46,8 +41,23 @@ std::uint16_t port_of(int fd) {
     return ntohs(address.sin_port);
 }
 
-int stream_socket() {
-    return checked(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+int stream_socket(Wire wire = Wire::tcp) {
+    const int family = wire == Wire::unix_socket ? AF_UNIX : AF_INET;
+    return checked(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+}
+
+// The name of a socket; a path only as far as it is abstract.
+std::string path_of(int fd) {
+    sockaddr_un address{};
+    socklen_t length = sizeof address;
+    checked(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
+    return {address.sun_path, length - offsetof(sockaddr_un, sun_path)};
+}
+
+// Binding to a family alone lets Linux choose an abstract name (unix(7), "Autobind").
+void bind_to_free_name(int fd) {
+    const sa_family_t family = AF_UNIX;
+    checked(::bind(fd, reinterpret_cast<const sockaddr*>(&family), sizeof family), "bind");
 }
 
 // True when `events` (or a hang-up) came within the patience.
@@ -117,6 +127,17 @@ Peer Peer::connect(std::uint16_t port, SocketBuffers buffers) {
     if (const int error = socket_option(fd, SOL_SOCKET, SO_ERROR)) {
         throw std::system_error(error, std::system_category(), "connect");
     }
+    return peer;
+}
+
+Peer Peer::connect_unix(const std::string& path, SocketBuffers buffers) {
+    Peer peer(stream_socket(Wire::unix_socket));
+    set_buffers(peer.fd(), buffers);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path);
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+    checked(::connect(peer.fd(), reinterpret_cast<const sockaddr*>(&address), length), "connect");
     return peer;
 }
 
@@ -286,13 +307,18 @@ std::uint16_t Peer::local_port() const {
     return port_of(fd_);
 }
 
-Listener::Listener(SocketBuffers buffers) : fd_(stream_socket()) {
+Listener::Listener(SocketBuffers buffers, Wire wire) : fd_(stream_socket(wire)) {
     set_buffers(fd_, buffers);
-    const sockaddr_in address = loopback(0);
-    checked(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+    if (wire == Wire::unix_socket) {
+        bind_to_free_name(fd_);
+        path_ = path_of(fd_);
+    } else {
+        const sockaddr_in address = loopback(0);
+        checked(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+        port_ = port_of(fd_);
+    }
     checked(::listen(fd_, SOMAXCONN), "listen");
     checked(::fcntl(fd_, F_SETFL, O_NONBLOCK), "fcntl");
-    port_ = port_of(fd_);
 }
 
 Listener::~Listener() {
@@ -307,9 +333,17 @@ std::optional<Peer> Listener::accept() {
     return Peer(checked(fd, "accept4"));
 }
 
-std::pair<Peer, Peer> connected_peers(SocketBuffers connecting, SocketBuffers accepted) {
-    Listener listener(accepted);
-    Peer first = Peer::connect(listener.port(), connecting);
+std::string free_abstract_name() {
+    // The kernel's next one is another: it counts.
+    const Peer finder(stream_socket(Wire::unix_socket));
+    bind_to_free_name(finder.fd());
+    return path_of(finder.fd()) + "-sluice";
+}
+
+std::pair<Peer, Peer> connected_peers(SocketBuffers connecting, SocketBuffers accepted, Wire wire) {
+    Listener listener(accepted, wire);
+    Peer first = wire == Wire::unix_socket ? Peer::connect_unix(listener.path(), connecting)
+                                           : Peer::connect(listener.port(), connecting);
     if (!wait_readable(listener.fd())) {
         throw std::runtime_error("connected_peers: nothing to accept");
     }
@@ -318,6 +352,7 @@ std::pair<Peer, Peer> connected_peers(SocketBuffers connecting, SocketBuffers ac
 }
 
 bool wait_for_arrival(int fd, std::size_t byte_count) {
+    // A Unix socket knows no SO_RCVLOWAT and needs none: what was sent has arrived.
     // poll(2) cannot wait for an amount; SO_RCVLOWAT makes it (socket(7), TCP since Linux 2.4).
     const int wanted = static_cast<int>(byte_count);
     checked(::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted), "SO_RCVLOWAT");

@@ -23,6 +23,9 @@ struct SocketBuffers {
     std::optional<int> receive_bytes;
 };
 
+/// What lies between the two ends.
+enum class Wire : std::uint8_t { tcp, unix_socket };
+
 class PeerTls;
 
 /// A connected stream socket in the test's hands. Non-blocking, close-on-exec. After speak_tls()
@@ -38,6 +41,8 @@ public:
 
     /// Connects to 127.0.0.1:port and waits for the handshake, which the kernel's backlog answers.
     static Peer connect(std::uint16_t port, SocketBuffers buffers = {});
+    /// Connects to the Unix socket of that path or, after a NUL, abstract name.
+    static Peer connect_unix(const std::string& path, SocketBuffers buffers = {});
 
     /// Speaks TLS from here on; whoever reads and sends drives the handshake.
     void speak_tls(std::unique_ptr<PeerTls> tls);
@@ -78,7 +83,9 @@ public:
 
     /// FIN, or close_notify; nothing on a connection that was reset.
     void shutdown_write();
-    /// RST: close() with SO_LINGER 0 (socket(7)).
+    /// RST: close() with SO_LINGER 0 (socket(7)). A Unix socket has no such thing: there it is what
+    /// it is for the kernel, a close, and the other end is only reset when something it sent is
+    /// unread here (unix_release_sock).
     void reset();
     void close() noexcept;
     [[nodiscard]] std::uint16_t local_port() const;
@@ -101,15 +108,17 @@ private:
     bool early_end_ = false;
 };
 
-/// A listening socket on a free port of 127.0.0.1.
+/// A listening socket on a free port of 127.0.0.1, or a free abstract name.
 class Listener {
 public:
-    explicit Listener(SocketBuffers buffers = {});
+    explicit Listener(SocketBuffers buffers = {}, Wire wire = Wire::tcp);
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener();
 
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    /// The abstract name; empty for TCP.
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] int fd() const noexcept { return fd_; }
     /// The next connection, if one is waiting.
     [[nodiscard]] std::optional<Peer> accept();
@@ -117,10 +126,14 @@ public:
 private:
     int fd_ = -1;
     std::uint16_t port_ = 0;
+    std::string path_;
 };
 
-/// Both ends of one TCP connection over the loopback: {connecting end, accepted end}.
-std::pair<Peer, Peer> connected_peers(SocketBuffers connecting = {}, SocketBuffers accepted = {});
+/// Both ends of one connection over the loopback, or a Unix socket: {connecting end, accepted end}.
+std::pair<Peer, Peer> connected_peers(SocketBuffers connecting = {}, SocketBuffers accepted = {},
+                                      Wire wire = Wire::tcp);
+/// An abstract name that nobody has.
+[[nodiscard]] std::string free_abstract_name();
 
 // ---- looking at any socket, also the library's ----
 

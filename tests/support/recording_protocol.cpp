@@ -62,6 +62,12 @@ std::string name_of(std::error_code reason) {
     if (reason == Error::write_buffer_full) {
         return "write_buffer_full";
     }
+    if (reason == Error::idle_timeout) {
+        return "idle_timeout";
+    }
+    if (reason == Error::write_timeout) {
+        return "write_timeout";
+    }
     const char* name = errno_name(reason);
     return name != nullptr ? name : reason.category().name() + (": " + reason.message());
 }

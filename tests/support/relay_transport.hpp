@@ -53,6 +53,20 @@ public:
     void set_write_buffer_cap(std::optional<std::size_t> bytes, OverflowPolicy policy) override {
         inner_->set_write_buffer_cap(bytes, policy);
     }
+    void set_idle_timeout(std::optional<std::chrono::nanoseconds> limit) override {
+        inner_->set_idle_timeout(limit);
+    }
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> get_idle_timeout()
+        const noexcept override {
+        return inner_->get_idle_timeout();
+    }
+    void set_write_timeout(std::optional<std::chrono::nanoseconds> limit) override {
+        inner_->set_write_timeout(limit);
+    }
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> get_write_timeout()
+        const noexcept override {
+        return inner_->get_write_timeout();
+    }
     void set_protocol(std::unique_ptr<StreamProtocol> protocol) override;
     [[nodiscard]] std::unique_ptr<StreamProtocol> exchange_protocol(
         std::unique_ptr<StreamProtocol> protocol) override;

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include <sys/socket.h>
+
 namespace sluice::test {
 
 namespace {
@@ -38,10 +40,13 @@ private:
 
 // The coroutines are written with every awaited value and argument in a named local: GCC 12
 // destroys temporaries of awaited expressions twice.
-Task<void> connect_to(EventLoop& loop, Factory factory, std::uint16_t port, ConnectOptions options,
-                      Recorder& recorder, bool direct) {
+Task<void> connect_to(EventLoop& loop, Factory factory, const Listener& listener,
+                      ConnectOptions options, Recorder& recorder, bool direct) {
     auto connecting =
-        loop.create_connection(std::move(factory), "127.0.0.1", port, std::move(options));
+        listener.path().empty()
+            ? loop.create_connection(std::move(factory), "127.0.0.1", listener.port(),
+                                     std::move(options))
+            : loop.create_unix_connection(std::move(factory), listener.path(), std::move(options));
     const Connection<StreamProtocol> connection = co_await connecting;
     if (!direct) {
         co_return;
@@ -64,8 +69,12 @@ Task<void> adopt_socket(EventLoop& loop, Factory factory, Descriptor socket,
     }
 }
 
-Task<void> serve(EventLoop& loop, Factory factory, ServerOptions options, Ref<Server>& result) {
-    auto creating = loop.create_server(std::move(factory), "127.0.0.1", 0, std::move(options));
+Task<void> serve(EventLoop& loop, Factory factory, Wire wire, ServerOptions options,
+                 Ref<Server>& result) {
+    auto creating =
+        wire == Wire::unix_socket
+            ? loop.create_unix_server(std::move(factory), free_abstract_name(), std::move(options))
+            : loop.create_server(std::move(factory), "127.0.0.1", 0, std::move(options));
     result = co_await creating;
 }
 
@@ -215,18 +224,18 @@ void TransportPair::upgrade(Transport& plain, bool server_side) {
 }
 
 void TransportPair::start_connecting() {
-    listener_ = std::make_unique<Listener>(peer_buffers());
+    listener_ = std::make_unique<Listener>(peer_buffers(), wire());
     ConnectOptions options;
     if (is_tls_from_the_start()) {
         options.tls(test_client_context(kind_)).server_hostname("example.test");
     }
     making_ = loop_.create_task(connect_to(
-        loop_, [this] { return make_protocol(); }, listener_->port(), std::move(options), recorder_,
+        loop_, [this] { return make_protocol(); }, *listener_, std::move(options), recorder_,
         is_direct(kind_)));
 }
 
 void TransportPair::start_adopting(bool accepted) {
-    auto [ours, theirs] = connected_peers({}, peer_buffers());
+    auto [ours, theirs] = connected_peers({}, peer_buffers(), wire());
     peer_ = std::move(theirs);
     speak_tls(!accepted);
     ConnectOptions connect_options;
@@ -247,8 +256,11 @@ void TransportPair::start_serving() {
         options.tls(test_server_context(kind_));
     }
     loop_.run_until_complete(
-        serve(loop_, [this] { return make_protocol(); }, std::move(options), server_));
-    peer_ = Peer::connect(server_->sockets().at(0).local_address().port(), peer_buffers());
+        serve(loop_, [this] { return make_protocol(); }, wire(), std::move(options), server_));
+    const SocketAddress address = server_->local_address();
+    peer_ = wire() == Wire::unix_socket
+                ? Peer::connect_unix(std::string(address.path()), peer_buffers())
+                : Peer::connect(address.port(), peer_buffers());
     speak_tls(false);
 }
 
@@ -296,6 +308,16 @@ void TransportPair::shrink_our_buffer() {
         set_buffers(fd, SocketBuffers{small_send_bytes, std::nullopt});
     }
     shrunk_ = true;
+}
+
+void TransportPair::peer_resets() {
+    const int fd = recorder_.has_transport() ? transport().get_extra_info(extra::socket).fd() : -1;
+    if (wire() == Wire::unix_socket && fd >= 0) {
+        // The kernel resets a Unix connection when the end that closes has not read everything
+        // (unix_release_sock). Where there is room for no byte there is something unread already.
+        static_cast<void>(::sendto(fd, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0));
+    }
+    peer_.reset();
 }
 
 std::exception_ptr TransportPair::failure() const {

@@ -21,6 +21,7 @@ namespace sluice::test {
 /// TransportPair::start().
 enum class TransportKind : std::uint8_t {
     tcp,
+    unix_socket,
     tls,
     tls_over_transport,  ///< start_tls() over a RelayTransport.
     tls_in_tls,          ///< Three layers, each by start_tls() over the one before.
@@ -33,12 +34,17 @@ enum class TransportKind : std::uint8_t {
     return kind != TransportKind::tls_over_transport && kind != TransportKind::tls_in_tls;
 }
 
+/// True if bytes leave as they were written.
+[[nodiscard]] constexpr bool is_plain(TransportKind kind) noexcept {
+    return kind == TransportKind::tcp || kind == TransportKind::unix_socket;
+}
+
 /// Who makes our end.
 enum class Via : std::uint8_t {
-    connect,        ///< create_connection(host, port): the peer is accepted.
+    connect,        ///< create_connection(host, port) or its like: the peer is accepted.
     adopt,          ///< create_connection(Descriptor).
     accept_socket,  ///< connect_accepted_socket(Descriptor).
-    server,         ///< create_server: the peer connects.
+    server,         ///< create_server or its like: the peer connects.
 };
 
 std::string to_string(Via via);
@@ -78,6 +84,8 @@ public:
     /// Our end; valid from connection_made on, also after the loss.
     [[nodiscard]] Transport& transport() const noexcept { return recorder_.transport(); }
     [[nodiscard]] Peer& peer() noexcept { return peer_; }
+    /// The peer ends the connection so that our end is told ECONNRESET.
+    void peer_resets();
     /// The server, when made via one; closed by close_server() or the destructor.
     [[nodiscard]] Server& server() const noexcept { return *server_; }
     void close_server();
@@ -87,7 +95,10 @@ private:
     void start_adopting(bool accepted);
     void start_serving();
     [[nodiscard]] SocketBuffers peer_buffers() const;
-    [[nodiscard]] bool uses_tls() const noexcept { return kind_ != TransportKind::tcp; }
+    [[nodiscard]] bool uses_tls() const noexcept { return !is_plain(kind_); }
+    [[nodiscard]] Wire wire() const noexcept {
+        return kind_ == TransportKind::unix_socket ? Wire::unix_socket : Wire::tcp;
+    }
     [[nodiscard]] bool is_tls_from_the_start() const noexcept {
         return uses_tls() && is_direct(kind_);
     }

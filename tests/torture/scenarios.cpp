@@ -10,8 +10,9 @@ namespace sluice::test {
 const std::vector<Scenario>& scenarios() {
     static const std::vector<Scenario> all = [] {
         std::vector<Scenario> made;
-        for (const auto part : {connecting_scenarios(), serving_scenarios(), loop_scenarios(),
-                                tls_scenarios(), file_scenarios()}) {
+        for (const auto part :
+             {connecting_scenarios(), serving_scenarios(), loop_scenarios(), tls_scenarios(),
+              file_scenarios(), unix_scenarios(), datagram_scenarios(), net_scenarios()}) {
             made.insert(made.end(), part.begin(), part.end());
         }
         return made;

@@ -29,6 +29,9 @@ std::span<const Scenario> serving_scenarios();
 std::span<const Scenario> loop_scenarios();
 std::span<const Scenario> tls_scenarios();
 std::span<const Scenario> file_scenarios();
+std::span<const Scenario> unix_scenarios();
+std::span<const Scenario> datagram_scenarios();
+std::span<const Scenario> net_scenarios();
 
 /// For GoogleTest's messages.
 void PrintTo(const Scenario& scenario, std::ostream* out);

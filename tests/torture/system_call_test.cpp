@@ -5,6 +5,7 @@
 // is the conformance suite's business.
 #include "torture/explore.hpp"
 #include "torture/scenarios.hpp"
+#include "torture/tls_contexts.hpp"
 
 #include <cerrno>
 #include <map>
@@ -55,11 +56,28 @@ const std::map<SimCall, std::vector<int>>& errors_of_calls() {
         {SimCall::sendfile,
          {ECONNRESET, EPIPE, EINVAL, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ENOBUFS, ETIMEDOUT}},
         {SimCall::read_file, {EIO, EINVAL, ENOMEM, EISDIR}},
+        {SimCall::receive_datagrams, {ECONNREFUSED, ENOMEM, ENOBUFS, EHOSTUNREACH}},
+        {SimCall::send_datagrams,
+         {EACCES, ECONNREFUSED, EINVAL, EIO, EMSGSIZE, ENETUNREACH, ENOBUFS, ENOMEM, EPERM}},
+        {SimCall::set_datagram_option, {ENOPROTOOPT, EINVAL, EPERM}},
+        {SimCall::change_membership, {EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENODEV, ENOMEM}},
+        {SimCall::path_status, {EACCES, ENOENT, ENOMEM, EIO}},
+        {SimCall::remove_path, {EACCES, EBUSY, EIO, ENOENT, EROFS}},
+        {SimCall::set_permissions, {EPERM, EIO, EROFS, EINVAL}},
+        {SimCall::peer_credentials, {ENOBUFS}},
     };
     return errors;
 }
 
-class SystemCallTorture : public testing::TestWithParam<Scenario> {};
+class SystemCallTorture : public testing::TestWithParam<Scenario> {
+public:
+    /// Made by the process that ends in an orderly way and removes their files: those that are
+    /// forked from it end without that.
+    static void SetUpTestSuite() {
+        torture_server_context();
+        torture_client_context();
+    }
+};
 
 TEST_P(SystemCallTorture, reaches_its_goal_when_nothing_fails) {
     SimKernel kernel(1);

@@ -241,8 +241,7 @@ TEST(BenchPattern, ASingleWrongByteIsNoticedWhereverItStands) {
 TEST(BenchPattern, ConnectionsSeeDifferentBytes) {
     const Pattern pattern;
     for (std::size_t connection = 1; connection < 900; ++connection) {
-        EXPECT_FALSE(
-            pattern.matches(Pattern::origin(0), pattern.at(Pattern::origin(connection), 64)))
+        EXPECT_FALSE(pattern.matches(pattern.origin(0), pattern.at(pattern.origin(connection), 64)))
             << connection;
     }
 }

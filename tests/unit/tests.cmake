@@ -6,6 +6,8 @@ sluice_test(values SOURCES unit/error_test.cpp unit/address_test.cpp unit/buffer
             unit/options_test.cpp unit/watermarks_test.cpp unit/intrusive_list_test.cpp
             unit/ref_test.cpp unit/warm_list_test.cpp INTERNAL
 )
+# What stands before a server: PROXY headers, address ranges, limits per address.
+sluice_test(proxy_header SOURCES unit/proxy_header_test.cpp unit/address_limits_test.cpp INTERNAL)
 sluice_test(counters SOURCES unit/counters_test.cpp)
 sluice_test(bench_stats SOURCES unit/bench_stats_test.cpp)
 # TLS contexts without sockets: two SSL objects joined by memory.
