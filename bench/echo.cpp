@@ -29,9 +29,10 @@ std::vector<Server> chosen_servers(const Options& options, const std::vector<Ser
     return chosen;
 }
 
-// Some exist for TLS only, none for TCP only.
+// Some exist for TLS only, some for TCP only.
 void check_names(const Options& options) {
-    const std::vector<Server> all = all_tls_servers("", "");
+    std::vector<Server> all = all_tls_servers("", "");
+    std::ranges::move(all_servers(""), std::back_inserter(all));
     for (const std::string& name : options.servers) {
         if (std::none_of(all.begin(), all.end(),
                          [&](const Server& server) { return server.name == name; })) {

@@ -74,6 +74,21 @@ private:
     std::shared_ptr<bench::AlignedBuffer> buffer_;
 };
 
+/// Coroutines in place of a protocol: answers lines.
+sluice::Task<> echo_lines(sluice::StreamReader reader, sluice::StreamWriter writer) {
+    try {
+        for (;;) {
+            const std::string line = co_await reader.readuntil();
+            writer.write(line);
+            co_await writer.drain();
+        }
+    } catch (const sluice::IncompleteReadError&) {
+        // The client is done.
+    } catch (const std::system_error&) {
+        // Or gone.
+    }
+}
+
 struct Arguments {
     std::string host = "127.0.0.1";
     std::string port = "0";
@@ -91,7 +106,7 @@ struct Arguments {
     std::fprintf(
         stderr,
         "echo_server: %.*s\nusage: echo_server [--host H] [--port P] [--backend automatic|epoll] "
-        "[--threads N] [--protocol simple|buffered] [--mode echo|sink] [--split BYTES] "
+        "[--threads N] [--protocol simple|buffered|streams] [--mode echo|sink] [--split BYTES] "
         "[--tls --cert FILE --key FILE]\n",
         static_cast<int>(problem.size()), problem.data());
     std::exit(2);
@@ -119,7 +134,9 @@ void set(Arguments& arguments, std::string_view name, const std::string& value) 
     } else if (name == "--split") {
         arguments.split_bytes = std::strtoul(value.c_str(), nullptr, 10);
     } else if (name == "--protocol") {
-        one_of("simple", "buffered");
+        if (value != "streams") {
+            one_of("simple", "buffered");
+        }
         arguments.protocol = value;
     } else if (name == "--mode") {
         one_of("echo", "sink");
@@ -164,6 +181,10 @@ sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
     }
     if (arguments.split_bytes != 0) {
         return loop.create_server<SplitEcho>(arguments.host, port, options, arguments.split_bytes);
+    }
+    if (arguments.protocol == "streams") {
+        // No message of the benchmark is longer than this limit.
+        return sluice::start_server(&echo_lines, arguments.host, port, options, 1024 * 1024);
     }
     if (arguments.protocol == "simple") {
         return loop.create_server<Echo>(arguments.host, port, options);

@@ -4,7 +4,7 @@
 # Results and charts: build/bench/, or beside the file that --json names. With --docs those that README and docs show are
 # also put into docs/images, where they replace the ones of an earlier run.
 # With --sendfile it runs bench/sendfile in place of bench/echo, with the other arguments (`--sendfile --help`), and draws
-# nothing; nginx is then fetched if it is not installed.
+# nothing; nginx is then fetched if it is not installed. With --udp it runs bench/udp the same way (`--udp --help`).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -37,10 +37,16 @@ if [[ " $* " == *" --sendfile "* ]]; then
     driver=build/release/bench/sendfile
     results=build/bench/sendfile.json
 fi
+for_datagrams=no
+if [[ " $* " == *" --udp "* ]]; then
+    for_datagrams=yes
+    driver=build/release/bench/udp
+    results=build/bench/udp.json
+fi
 while (($# > 0)); do
     case $1 in
         --docs) for_docs=yes ;;
-        --sendfile) ;;
+        --sendfile | --udp) ;;
         --json)
             if (($# < 2)); then
                 echo "bench/run.sh: --json: a value is missing" >&2
@@ -54,6 +60,7 @@ while (($# > 0)); do
             echo "Of bench/run.sh itself:"
             echo "  --docs              also put the charts that the documentation shows into docs/images"
             echo "  --sendfile          measure file servers; its options: --sendfile --help"
+            echo "  --udp               measure the echo of datagrams; its options: --udp --help"
             exit 0
             ;;
         *) arguments+=("$1") ;;
@@ -67,6 +74,10 @@ if [ "$for_files" = yes ]; then
     if nginx=$(bench/rivals/fetch_nginx.sh); then
         arguments+=(--nginx "$nginx")
     fi
+    exec "$driver" "${arguments[@]}" --json "$results"
+fi
+
+if [ "$for_datagrams" = yes ]; then
     exec "$driver" "${arguments[@]}" --json "$results"
 fi
 

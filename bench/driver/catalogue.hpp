@@ -19,7 +19,8 @@ struct Server {
     std::vector<std::string> command;
     bool many_loops = true;  // can run several loops over one port in one process
     std::vector<std::string> pieces_command = {};  // empty: the same program does that, too
-    bool echo_only = false;  // in everything else the same as a server that is measured anyway
+    bool echo_only =
+        false;  // in everything else the same as a server that is measured anyway, or reads only lines
 
     /// The command line for one variant.
     std::vector<std::string> command_for(const ServerVariant& variant) const;

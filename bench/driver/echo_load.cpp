@@ -53,6 +53,7 @@ Descriptor connect_to(std::uint16_t port) {
 
 EchoLoad::EchoLoad(std::uint16_t port, const EchoShape& shape)
     : shape_(shape),
+      pattern_(Pattern::of_lines(shape.message_bytes)),
       buffer_(receive_bytes),
       connections_(shape.connections),
       events_(1024),
@@ -60,7 +61,7 @@ EchoLoad::EchoLoad(std::uint16_t port, const EchoShape& shape)
     static_assert(receive_bytes <= Pattern::stretch_bytes);
     for (std::size_t i = 0; i < connections_.size(); ++i) {
         Connection& connection = connections_[i];
-        connection.origin = Pattern::origin(i);
+        connection.origin = pattern_.origin(i);
         connection.fd = connect_to(port);
         epoll_event event{};
         event.events = EPOLLIN;

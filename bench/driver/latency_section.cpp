@@ -39,7 +39,7 @@ public:
           buffer_(64 * 1024) {
         for (std::size_t i = 0; i < connections_.size(); ++i) {
             connections_[i].fd = connect_to(port);
-            connections_[i].origin = Pattern::origin(i);
+            connections_[i].origin = pattern_.origin(i);
             epoll_event event{};
             event.events = EPOLLIN;
             event.data.ptr = &connections_[i];
@@ -183,12 +183,12 @@ void add_curve(Contestant& contestant) {
 }  // namespace
 
 std::size_t latency_units(const Run& run) {
-    return run.options.rounds * run.servers.size();
+    return run.options.rounds * beyond_echo(run.servers).size();
 }
 
 void measure_latency(Run& run) {
     std::vector<Contestant> contestants;
-    for (const Server& server : run.servers) {
+    for (const Server& server : beyond_echo(run.servers)) {
         Contestant contestant;
         contestant.result.server = server.name;
         contestant.result.connections = latency_connections;

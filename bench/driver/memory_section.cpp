@@ -78,12 +78,12 @@ void measure_all(Run& run, const std::vector<Server>& servers, std::size_t conne
 }  // namespace
 
 std::size_t memory_units(const Run& run) {
-    return rounds_of(run) * run.servers.size();
+    return rounds_of(run) * beyond_echo(run.servers).size();
 }
 
 void measure_memory(Run& run) {
-    measure_all<EchoLoad>(run, run.servers, run.options.idle_connections, rounds_of(run),
-                          run.results.memory);
+    measure_all<EchoLoad>(run, beyond_echo(run.servers), run.options.idle_connections,
+                          rounds_of(run), run.results.memory);
 }
 
 std::size_t tls_memory_units(const Run& run) {

@@ -26,11 +26,13 @@ struct Run {
     Results& results;
 };
 
-/// Those TLS servers for which handshakes and memory are another question than for their neighbours.
-inline std::vector<Server> servers_beyond_echo(const Run& run) {
-    std::vector<Server> servers = run.tls_servers;
+/// Those servers for which more than echoing is another question than for their neighbours.
+inline std::vector<Server> beyond_echo(std::vector<Server> servers) {
     std::erase_if(servers, [](const Server& server) { return server.echo_only; });
     return servers;
+}
+inline std::vector<Server> servers_beyond_echo(const Run& run) {
+    return beyond_echo(run.tls_servers);
 }
 
 /// The order of servers in one round: it starts one further each time and changes direction, so that nobody always
