@@ -127,12 +127,28 @@ inline std::uint16_t bound_port(int fd) {
     return ntohs(address.sin_port);
 }
 
+/// Calls what is a program's main function. What that throws is printed; gives the exit status: 2 for a wrong argument,
+/// 1 for any other failure.
+template <typename Main>
+int run_program(const char* name, const Main& main) {
+    try {
+        main();
+        return 0;
+    } catch (const std::invalid_argument& error) {
+        std::fprintf(stderr, "%s: %s\n", name, error.what());
+        return 2;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", name, error.what());
+        return 1;
+    }
+}
+
 /// A server's main function: calls `serve(listener, options)`, which does not return, once on each thread, after saying
 /// where it listens.
 template <typename Serve>
 int serve_on_threads(int argc, char** argv, const Serve& serve) {
     end_with_parent();
-    try {
+    return run_program(argv[0], [&] {
         const ServerOptions options = parse_server_options(argc, argv);
         std::vector<int> listeners{listen_on(options, options.port)};
         const std::uint16_t port = bound_port(listeners.front());
@@ -146,14 +162,7 @@ int serve_on_threads(int argc, char** argv, const Serve& serve) {
             others.emplace_back([&, fd = listeners[i]] { serve(fd, options); });
         }
         serve(listeners.front(), options);
-        return 0;
-    } catch (const std::invalid_argument& error) {
-        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        return 1;
-    }
+    });
 }
 
 }  // namespace bench

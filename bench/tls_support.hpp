@@ -77,14 +77,10 @@ template <typename Serve>
 int serve_tls_on_threads(int argc, char** argv, const Serve& serve) {
     std::vector<char*> arguments(argv, argv + argc);
     SslContext context;
-    try {
-        context = tls_server_context(take_tls_options(arguments));
-    } catch (const std::invalid_argument& error) {
-        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        return 1;
+    const int status =
+        run_program(argv[0], [&] { context = tls_server_context(take_tls_options(arguments)); });
+    if (status != 0) {
+        return status;
     }
     return serve_on_threads(static_cast<int>(arguments.size()), arguments.data(),
                             [&](int listener, const ServerOptions& options) {

@@ -56,20 +56,13 @@ inline int bind_udp(const UdpOptions& options) {
 template <typename Serve>
 int serve_datagrams(int argc, char** argv, const Serve& serve) {
     end_with_parent();
-    try {
+    return run_program(argv[0], [&] {
         const UdpOptions options = parse_udp_options(argc, argv);
         const int fd = bind_udp(options);
         std::printf("listening on 127.0.0.1:%u\n", static_cast<unsigned>(bound_port(fd)));
         std::fflush(stdout);
         serve(fd, options);
-        return 0;
-    } catch (const std::invalid_argument& error) {
-        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        return 1;
-    }
+    });
 }
 
 }  // namespace bench

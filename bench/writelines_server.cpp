@@ -55,20 +55,15 @@ Arguments parse(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-    bench::end_with_parent();
-    const Arguments arguments = parse(argc, argv);
-    sluice::EventLoop loop(arguments.backend);
-    const auto server = loop.run_until_complete(loop.create_server<PiecesEcho>(
-        arguments.host, arguments.port, sluice::ServerOptions().backlog(1024)));
-    std::printf("listening on %s\n", server->local_address().to_string().c_str());
-    std::fflush(stdout);
-    loop.run_forever();
-    return 0;
-} catch (const std::invalid_argument& error) {
-    std::fprintf(stderr, "writelines_server: %s\n", error.what());
-    return 2;
-} catch (const std::exception& error) {
-    std::fprintf(stderr, "writelines_server: %s\n", error.what());
-    return 1;
+int main(int argc, char** argv) {
+    return bench::run_program(argv[0], [&] {
+        bench::end_with_parent();
+        const Arguments arguments = parse(argc, argv);
+        sluice::EventLoop loop(arguments.backend);
+        const auto server = loop.run_until_complete(loop.create_server<PiecesEcho>(
+            arguments.host, arguments.port, sluice::ServerOptions().backlog(1024)));
+        std::printf("listening on %s\n", server->local_address().to_string().c_str());
+        std::fflush(stdout);
+        loop.run_forever();
+    });
 }

@@ -3,6 +3,7 @@
 #include <sluice/task_group.hpp>
 #include <sluice/timeout.hpp>
 
+#include "support/coroutines.hpp"
 #include "support/loop_fixture.hpp"
 
 #include <csignal>
@@ -56,16 +57,10 @@ TEST(Run, refuses_to_run_inside_a_loop) {
 TEST(Run, cancels_what_is_left_waits_for_it_and_reports_what_it_throws) {
     std::string log;
     auto background = [&log](bool throwing) -> Task<> {
-        bool cancelled = false;
-        try {
-            co_await sleep(1h);
-        } catch (const Cancelled&) {
-            cancelled = true;
-        }
-        if (cancelled) {
-            co_await sleep(1ms);
-            log += "cleaned ";
-        }
+        Task<> waiting = until_cancelled();
+        co_await waiting;
+        co_await sleep(1ms);
+        log += "cleaned ";
         if (throwing) {
             throw std::runtime_error("in the end");
         }

@@ -1,5 +1,5 @@
 // Group R of semantics.md: sock_* as coroutines on sockets that stay the test's own.
-#include "support/loop_fixture.hpp"
+#include "support/socket_pair_fixture.hpp"
 #include "support/temp_file.hpp"
 
 #include <array>
@@ -12,17 +12,8 @@
 namespace sluice::test {
 namespace {
 
-class SocketCallsTest : public BackendTest {
+class SocketCallsTest : public SocketPairTest {
 protected:
-    SocketCallsTest() {
-        auto [near_end, far_end] = connected_peers();
-        near_ = std::move(near_end);
-        far_ = std::move(far_end);
-    }
-    void release_resources() override {
-        near_.close();
-        far_.close();
-    }
     // A UDP socket on a free port of the loopback.
     static Peer datagram_socket() {
         Peer socket(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -34,12 +25,6 @@ protected:
         }
         return socket;
     }
-    static std::string text_of(const std::vector<std::byte>& bytes) {
-        return std::string(as_text(bytes));
-    }
-
-    Peer near_;
-    Peer far_;
 };
 INSTANTIATE_TEST_SUITE_P(Every, SocketCallsTest, testing::ValuesIn(backends()), backend_case_name);
 

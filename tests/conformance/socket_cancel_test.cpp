@@ -1,6 +1,6 @@
 // Group R of semantics.md: socket calls that are cancelled, overtaken, doubled, or whose socket or loop
 // goes away under them.
-#include "support/loop_fixture.hpp"
+#include "support/socket_pair_fixture.hpp"
 
 #include <memory>
 
@@ -10,20 +10,8 @@
 namespace sluice::test {
 namespace {
 
-class SocketCallsRaced : public BackendTest {
+class SocketCallsRaced : public SocketPairTest {
 protected:
-    SocketCallsRaced() {
-        auto [near_end, far_end] = connected_peers();
-        near_ = std::move(near_end);
-        far_ = std::move(far_end);
-    }
-    void release_resources() override {
-        near_.close();
-        far_.close();
-    }
-    static std::string text_of(const std::vector<std::byte>& bytes) {
-        return std::string(as_text(bytes));
-    }
     // Nothing of the socket calls is registered for `fd` any more: a reader and a writer find room, and
     // the loop does not wake up for it.
     void expect_free(int fd) {
@@ -36,9 +24,6 @@ protected:
         run_idle();
         EXPECT_EQ(loop().counters().readiness_events, before);
     }
-
-    Peer near_;
-    Peer far_;
 };
 INSTANTIATE_TEST_SUITE_P(Every, SocketCallsRaced, testing::ValuesIn(backends()), backend_case_name);
 

@@ -102,15 +102,9 @@ TEST_P(Groups, carries_every_exception_also_those_of_cancelled_siblings_and_of_t
     auto body = [&](TaskGroup& group) -> Task<> {
         group.create_task(throw_when_cancelled<std::logic_error>("stubborn"));
         group.create_task(fail("first"));
-        bool cancelled = false;
-        try {
-            co_await sleep(1h);
-        } catch (const Cancelled&) {
-            cancelled = true;
-        }
-        if (cancelled) {
-            throw std::runtime_error("body");
-        }
+        Task<> waiting = until_cancelled();
+        co_await waiting;
+        throw std::runtime_error("body");
     };
     EXPECT_EQ(group_text(task_group(body)),
               "unhandled errors in a TaskGroup (3 sub-exceptions): first; stubborn; body");
@@ -189,16 +183,10 @@ TEST_P(Groups, cancelling_from_outside_while_it_waits_cancels_all_and_throws_can
 
 // Goes on for a while after it was cancelled.
 Task<> slow_to_end(std::string& log) {
-    bool cancelled = false;
-    try {
-        co_await sleep(1h);
-    } catch (const Cancelled&) {
-        cancelled = true;
-    }
-    if (cancelled) {
-        co_await sleep(1ms);
-        log += "cleaned";
-    }
+    Task<> waiting = until_cancelled();
+    co_await waiting;
+    co_await sleep(1ms);
+    log += "cleaned";
 }
 
 TEST_P(Groups, waits_for_tasks_that_take_their_time_however_often_it_is_cancelled) {
@@ -278,15 +266,9 @@ TEST_P(Groups, refuses_tasks_when_it_is_ending_or_finished_and_outside_of_a_loop
     };
     auto body = [&](TaskGroup& group) -> Task<> {
         group.create_task(fail("x"));
-        bool cancelled = false;
-        try {
-            co_await sleep(1h);
-        } catch (const Cancelled&) {
-            cancelled = true;
-        }
-        if (cancelled) {
-            refused(group);
-        }
+        Task<> waiting = until_cancelled();
+        co_await waiting;
+        refused(group);
     };
     group_text(task_group(body));
     EXPECT_THAT(log, testing::EndsWith("the group is shutting down"));

@@ -3,6 +3,7 @@
 #include <sluice/shield.hpp>
 #include <sluice/timeout.hpp>
 
+#include "support/coroutines.hpp"
 #include "support/loop_fixture.hpp"
 
 #include <string>
@@ -146,15 +147,9 @@ TEST_P(Timeouts, what_ends_by_itself_although_it_was_cancelled_counts) {
 
 TEST_P(Timeouts, an_exception_on_the_way_out_passes_and_the_request_is_taken_back) {
     auto failing = []() -> Task<> {
-        bool cancelled = false;
-        try {
-            co_await sleep(1h);
-        } catch (const Cancelled&) {
-            cancelled = true;
-        }
-        if (cancelled) {
-            throw std::runtime_error("in clean-up");
-        }
+        Task<> waiting = until_cancelled();
+        co_await waiting;
+        throw std::runtime_error("in clean-up");
     };
     auto body = [&]() -> Task<std::string> {
         std::string text;

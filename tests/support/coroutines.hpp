@@ -9,18 +9,21 @@
 
 namespace sluice::test {
 
-/// Waits until it is cancelled, and then ends with an exception of its own.
-template <class E>
-Task<> throw_when_cancelled(std::string text) {
-    bool cancelled = false;
+/// Waits until it is cancelled, and then ends as if nothing had happened.
+inline Task<> until_cancelled() {
     try {
         co_await sleep(std::chrono::hours(1));
     } catch (const Cancelled&) {
-        cancelled = true;
+        co_return;
     }
-    if (cancelled) {
-        throw E(text);
-    }
+}
+
+/// Waits until it is cancelled, and then ends with an exception of its own.
+template <class E>
+Task<> throw_when_cancelled(std::string text) {
+    Task<> waiting = until_cancelled();
+    co_await waiting;
+    throw E(text);
 }
 
 }  // namespace sluice::test
