@@ -214,8 +214,8 @@ inline int secret_tap_index() noexcept {
 }
 
 /// Adds an SSL_CTX to which connections change while their server waits for the client's Finished.
-/// There is nothing to it but its key log callback, which then hears one line: the secret under which
-/// the client will send. With the callback in place from the start OpenSSL would print five of them
+/// There is nothing to it but the certificate and a key log callback, which then hears one line: the
+/// secret under which the client will send. With the callback in place from the start OpenSSL would print five of them
 /// with 64 calls of sprintf each, which takes 17 us.
 inline void add_secret_tap(SSL_CTX* context, const GenerationRef& generation) {
     if (generation->settings->leaves_records_to_openssl()) {
@@ -227,7 +227,11 @@ inline void add_secret_tap(SSL_CTX* context, const GenerationRef& generation) {
     const auto& id = generation->session_id_context;
     SSL_CTX_set_security_level(tap.get(), SSL_CTX_get_security_level(context));
     SSL_CTX_set_keylog_callback(tap.get(), TlsCallbacks::take_peer_secret);
-    require_openssl(SSL_CTX_set_session_id_context(tap.get(), id.data(),
+    // For "tls-server-end-point": to give each connection its certificate back takes 2 us.
+    X509* const certificate = SSL_CTX_get0_certificate(context);
+    require_openssl((certificate == nullptr ||
+                     SSL_CTX_use_certificate(tap.get(), certificate) == 1) &&
+                        SSL_CTX_set_session_id_context(tap.get(), id.data(),
                                                    TlsGeneration::session_id_bytes) == 1 &&
                         SSL_CTX_set_ex_data(context, secret_tap_index(), tap.get()) == 1,
                     "cannot make an SSL_CTX");
@@ -315,15 +319,16 @@ SLUICE_INLINE void ask_for_peer_secret(ssl_st& ssl) noexcept {
         SSL_get_read_ahead(&ssl) != 0 || (key_log != nullptr && key_log != TlsCallbacks::key_log)) {
         return;
     }
-    // The one that was chosen for this client, for "tls-server-end-point"; if it is lost for lack
-    // of memory, there is no such binding.
+    // The one that was chosen for this client; native_handle() may have given the context several. If
+    // it is lost for lack of memory, there is no "tls-server-end-point".
     X509* const certificate = SSL_get_certificate(&ssl);
     const X509Ptr kept(certificate != nullptr && X509_up_ref(certificate) == 1 ? certificate
                                                                                : nullptr);
     if (SSL_get_info_callback(&ssl) == nullptr) {
         SSL_set_info_callback(&ssl, SSL_CTX_get_info_callback(context));
     }
-    if (kept != nullptr && SSL_set_SSL_CTX(&ssl, tap) != nullptr) {
+    if (kept != nullptr && SSL_set_SSL_CTX(&ssl, tap) != nullptr &&
+        SSL_get_certificate(&ssl) != kept.get()) {
         SSL_use_certificate(&ssl, kept.get());
     }
     ERR_clear_error();  // without the secret OpenSSL opens what arrives
