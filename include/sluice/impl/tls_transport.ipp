@@ -110,7 +110,11 @@ SLUICE_INLINE void TlsTransport::step_handshake() noexcept {
         return;
     }
     const TlsStatus status = engine_.handshake();
-    pass_down();
+    // The last flight, with the session ticket, leaves with the protocol's first words if it has any:
+    // a system call and a packet less. See send_answers().
+    if (status != TlsStatus::done || write_blocked_) {
+        pass_down();
+    }
     switch (status) {
         case TlsStatus::done:
             handshake_complete();

@@ -27,6 +27,7 @@ SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
         }
         if (state_ != State::handshake && engine_.amid_message() && !engine_.writes_directly()) {
             // Written once the rest of the peer's message has come: see settle_input().
+            pass_down();
             write_waits_for_input_ = true;
             write_blocked_ = true;
             note_blocked();
@@ -199,13 +200,16 @@ SLUICE_INLINE void TlsTransport::pass_down() noexcept {
     }
 }
 
-/// What OpenSSL says by itself while it reads: that it does not renegotiate.
+/// What OpenSSL says by itself while it reads: the end of a handshake, that it does not renegotiate.
 SLUICE_INLINE void TlsTransport::send_answers() noexcept {
     if (sealed_.empty() || ended() || state_ == State::finished) {
         return;
     }
     if (!write_blocked_) {
-        pass_down();
+        // What the protocol has just written is sealed when this callback ends and takes it along.
+        if (queue_.empty() || !core_->in_callback()) {
+            pass_down();
+        }
     } else if (sealed_.size() > limits::tls_burst_bytes) {
         // A peer that asks without end and does not read the answers.
         end_with(Error::tls_protocol_error);
