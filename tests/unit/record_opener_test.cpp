@@ -373,6 +373,49 @@ TEST(RecordOpener, random_conversations_come_out_as_with_OpenSSL) {
     }
 }
 
+TEST(RecordOpener, records_that_OpenSSL_opened_before_do_not_matter) {
+    using Record = std::pair<std::uint8_t, std::string>;
+    const std::vector<Record> kinds = {
+        {application_data, "a message"}, {application_data, "x"},
+        {application_data, ""},          {application_data, pattern(16'384)},
+        {alert, {'\1', '\132'}},         {alert, {'\1', '\0'}},
+        {alert, {'\2', '\50'}},          {handshake, {'\30', '\0', '\0', '\1', '\0'}}};
+    for (const Record& first : kinds) {
+        for (const Record& second : kinds) {
+            for (const std::size_t room : {1U, 100U, 20'000U}) {
+                Both both;
+                for (const Record& record : {first, second, Record{application_data, "y"}, first}) {
+                    if (both.our_status == TlsStatus::want_input) {
+                        both.tell(
+                            [&](Forger& forger) {
+                                return forger.seal(record.first, record.second);
+                            },
+                            room);
+                    }
+                }
+                if (testing::Test::HasFatalFailure()) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+TEST(RecordOpener, a_message_that_is_read_in_parts_may_be_followed_by_another_meanwhile) {
+    Both both;
+    const std::string first = both.our_forger.seal(application_data, "in two parts");
+    const std::string second = both.our_forger.seal(application_data, ", and on");
+    TlsEngine& engine = both.ours.engine;
+    std::array<std::byte, 6> room{};
+    std::size_t count = 0;
+    engine.set_input(as_bytes(first));
+    EXPECT_EQ(engine.read(room, count), TlsStatus::done);
+    EXPECT_EQ(as_text(Bytes(room).first(count)), "in two");
+    both.ours.heard = "in two";
+    EXPECT_EQ(both.ours.hear(second, 100), TlsStatus::want_input);
+    EXPECT_EQ(both.ours.heard, "in two parts, and on");
+}
+
 TEST(RecordOpener, connections_that_ask_for_certificates_leave_opening_to_OpenSSL) {
     const TlsContext strict = usual_server(TlsOptions()
                                                .certificate_authority_file(pki().root_file())
@@ -417,9 +460,9 @@ TEST(RecordOpener, what_native_handle_changes_is_respected) {
 
 TEST(RecordOpener, a_secret_of_an_unknown_suite_is_declined) {
     const std::string secret(32, 's');
-    EXPECT_EQ(RecordOpener::make(0x1304, as_bytes(secret)), nullptr);
-    EXPECT_EQ(RecordOpener::make(0xc02f, as_bytes(secret)), nullptr);
-    EXPECT_NE(RecordOpener::make(0x1301, as_bytes(secret)), nullptr);
+    EXPECT_EQ(RecordOpener::make(0x1304, as_bytes(secret), 0), nullptr);
+    EXPECT_EQ(RecordOpener::make(0xc02f, as_bytes(secret), 0), nullptr);
+    EXPECT_NE(RecordOpener::make(0x1301, as_bytes(secret), 0), nullptr);
 }
 
 }  // namespace

@@ -21,9 +21,11 @@ namespace sluice::inline v0_1::detail {
 class RecordOpener {
 public:
     /// `suite` is a cipher suite's number (RFC 8446, B.4), `secret` the peer's application traffic
-    /// secret (7.1), with which nothing has been opened yet. Null for suites that are left to
-    /// OpenSSL, without memory, or if the keys cannot be derived.
-    static std::unique_ptr<RecordOpener> make(std::uint16_t suite, Bytes secret) noexcept;
+    /// secret (7.1), `number` that of the next record: OpenSSL has opened those before, the last of
+    /// which was data. Null for suites that are left to OpenSSL, without memory, or if the keys cannot
+    /// be derived.
+    static std::unique_ptr<RecordOpener> make(std::uint16_t suite, Bytes secret,
+                                              std::uint64_t number) noexcept;
 
     enum class Next : std::uint8_t {
         record,     ///< There is one.
@@ -58,16 +60,16 @@ public:
 
 private:
     RecordOpener(const evp_cipher_st& kind, const RecordCipher::Key& key,
-                 const RecordCipher::Iv& iv) noexcept
-        : cipher_(kind, key, iv) {}
+                 const RecordCipher::Iv& iv, std::uint64_t number) noexcept
+        : cipher_(kind, key, iv), number_(number), openssl_number_(number) {}
 
     [[nodiscard]] std::byte* scratch(std::size_t size);
     [[nodiscard]] bool ends_keys(std::uint8_t type, std::size_t size) noexcept;
     void renumber(Bytes sealed, std::uint8_t type, Bytes data);
 
     RecordCipher cipher_;
-    std::uint64_t number_ = 0;          // of the next record on the wire
-    std::uint64_t openssl_number_ = 0;  // that OpenSSL expects next
+    std::uint64_t number_;          // of the next record on the wire
+    std::uint64_t openssl_number_;  // that OpenSSL expects next
     // OpenSSL counts empty records and warnings in a row: it must see what ends the row.
     bool in_a_row_ = false;
     bool part_is_whole_ = false;

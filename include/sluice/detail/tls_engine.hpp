@@ -91,7 +91,7 @@ public:
     /// write() needs nothing of OpenSSL, and so does not mind amid_message().
     [[nodiscard]] bool writes_directly() const noexcept;
 
-    /// read() opens data itself.
+    /// read() opens data itself, or will once it is worth the keys.
     [[nodiscard]] bool reads_directly() const noexcept;
 
     /// Whether OpenSSL keeps its record buffers when they are empty, and we our ciphers. Not at first.
@@ -124,6 +124,8 @@ private:
     [[nodiscard]] bool pass_on(Bytes sealed) noexcept;
     [[nodiscard]] bool renumber(Bytes sealed) noexcept;
     [[nodiscard]] bool seal_records(std::uint8_t type, Bytes data) noexcept;
+    [[nodiscard]] bool spares_keys() const noexcept;
+    [[nodiscard]] TlsStatus read_sparing_keys(MutableBytes space, std::size_t& count) noexcept;
     void use_peer_secret() noexcept;
     [[nodiscard]] TlsStatus open_records(MutableBytes space, std::size_t& count);
     [[nodiscard]] TlsStatus hand_over(Bytes sealed, MutableBytes room, std::size_t& count) noexcept;
@@ -145,6 +147,7 @@ private:
     // Null as long as OpenSSL opens: at first, and for good after a change of the peer's keys.
     std::unique_ptr<RecordOpener> opener_;
     std::vector<std::byte> given_back_;  // the beginning of a record, of which input_ is the rest
+    std::uint64_t records_spared_ = 0;   // of data, opened by OpenSSL although we have the secret
     bool output_lost_ = false;
     bool failed_ = false;
     bool handshaken_ = false;

@@ -47,8 +47,8 @@ inline bool expand_label(const char* digest, Bytes secret, std::string_view labe
     return EVP_KDF_derive(context.get(), into.data(), into.size(), parameters.data()) == 1;
 }
 
-SLUICE_INLINE std::unique_ptr<RecordOpener> RecordOpener::make(std::uint16_t suite,
-                                                               Bytes secret) noexcept {
+SLUICE_INLINE std::unique_ptr<RecordOpener> RecordOpener::make(std::uint16_t suite, Bytes secret,
+                                                               std::uint64_t number) noexcept {
     const EVP_CIPHER* const kind = record_cipher_kind(suite);
     if (kind == nullptr) {
         return nullptr;
@@ -60,7 +60,7 @@ SLUICE_INLINE std::unique_ptr<RecordOpener> RecordOpener::make(std::uint16_t sui
     std::unique_ptr<RecordOpener> opener;
     if (expand_label(digest, secret, "key", std::span(key).first(key_bytes)) &&
         expand_label(digest, secret, "iv", iv)) {
-        opener.reset(new (std::nothrow) RecordOpener(*kind, key, iv));
+        opener.reset(new (std::nothrow) RecordOpener(*kind, key, iv, number));
     }
     OPENSSL_cleanse(key.data(), key.size());
     return opener;

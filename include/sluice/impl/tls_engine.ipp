@@ -194,13 +194,18 @@ SLUICE_INLINE void TlsEngine::read_ahead() noexcept {
 
 SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) noexcept {
     count = 0;
-    use_peer_secret();
+    const bool spares = spares_keys();
+    if (!spares) {
+        use_peer_secret();
+    }
     if (failed_) {
         return TlsStatus::failed;
     }
     TlsStatus status = TlsStatus::failed;
     try {
-        status = opener_ == nullptr ? read_by_openssl(space, count) : open_records(space, count);
+        status = spares               ? read_sparing_keys(space, count)
+                 : opener_ == nullptr ? read_by_openssl(space, count)
+                                      : open_records(space, count);
     } catch (const std::bad_alloc&) {
         output_lost_ = true;
         fail("data");
