@@ -148,6 +148,7 @@ private:
     std::unique_ptr<RecordOpener> opener_;
     std::vector<std::byte> given_back_;  // the beginning of a record, of which input_ is the rest
     std::uint64_t records_spared_ = 0;   // of data, opened by OpenSSL although we have the secret
+    std::size_t wanted_input_ = record::header_bytes;
     bool output_lost_ = false;
     bool failed_ = false;
     bool handshaken_ = false;
@@ -158,9 +159,8 @@ private:
     bool kernel_receives_ = false;
     bool key_update_refused_ = false;
     std::uint8_t kernel_record_type_ = 0;  // of what OpenSSL writes next, while the kernel seals
-    std::size_t wanted_input_ = record::header_bytes;
-    bool openssl_has_data_ = false;  // of a record that it was handed
-    bool shut_down_ = false;         // close_notify was asked for
+    bool openssl_has_data_ = false;        // of a record that it was handed
+    bool shut_down_ = false;               // close_notify was asked for
     TlsRecordOfTroubles troubles_;
     SslPtr ssl_;  // its callbacks use the members above
     std::unique_ptr<TlsFailure> failure_;

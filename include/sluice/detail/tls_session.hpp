@@ -39,8 +39,8 @@ struct TlsEndpoint {
     std::uint16_t port = 0;
 };
 
-/// What OpenSSL's callbacks note down about one connection. SSL_get_app_data() points to it, so it
-/// must stay put and outlive the SSL object.
+/// What OpenSSL's callbacks note down about one connection. They find it by record_of(), so it must
+/// stay put and outlive the SSL object.
 class TlsRecordOfTroubles {
 public:
     TlsRecordOfTroubles() = default;
@@ -48,32 +48,51 @@ public:
     TlsRecordOfTroubles& operator=(const TlsRecordOfTroubles&) = delete;
     ~TlsRecordOfTroubles() { forget_peer_secret(); }
 
+    /// What hardly any connection has.
+    struct Words {
+        std::string subject;
+        std::string issuer;
+        /// The names of the peer's certificate when none is the one asked for.
+        std::string names;
+        /// What an SNI or ALPN decision was refused for.
+        std::string refusal;
+        /// Why the kernel does not seal or open, if OpenSSL did hand over the keys.
+        std::string ktls_refusal;
+    };
+    [[nodiscard]] const Words& words() const noexcept { return words_ ? *words_ : no_words; }
+    /// Room for them. May throw std::bad_alloc.
+    [[nodiscard]] Words& noted_words() {
+        if (words_ == nullptr) {
+            words_ = std::make_unique<Words>();
+        }
+        return *words_;
+    }
+
     int verify_code = 0;
     int verify_depth = -1;
     int alert_sent = -1;  // RFC 8446 alert descriptions; -1: none
     int alert_received = -1;
-    std::string subject;
-    std::string issuer;
-    /// The names of the peer's certificate when none is the one asked for.
-    std::string names;
-    /// What an SNI or ALPN decision was refused for.
-    std::string refusal;
 
     // ---- not trouble, but what callbacks need to know of this connection ----
 
-    /// Server: the name the client asked for, in lower case.
-    std::string server_name;
-    /// Server: a ClientHello was seen. A second one follows a HelloRetryRequest and must ask for the
-    /// same name, since the decision has been made.
-    bool hello_seen = false;
-    /// Client: the peer under whose name sessions are kept; empty if they are not.
-    std::string session_peer;
-    /// Why the kernel does not seal or open, if OpenSSL did hand over the keys.
-    std::string ktls_refusal;
+    /// Server: the name the client asked for, in lower case. Client: the peer under whose name
+    /// sessions are kept; empty if they are not.
+    std::string peer_name;
     /// Server: the client's first traffic secret, once ask_for_peer_secret() has worked.
     std::vector<std::byte> peer_secret;
     void forget_peer_secret() noexcept;
+    /// Server: a ClientHello was seen. A second one follows a HelloRetryRequest and must ask for the
+    /// same name, since the decision has been made.
+    bool hello_seen = false;
+
+private:
+    static const Words no_words;
+    std::unique_ptr<Words> words_;
 };
+
+/// The record that make_ssl() was given; null for SSL objects that a user has made from
+/// native_handle().
+TlsRecordOfTroubles* record_of(const ssl_st& ssl) noexcept;
 
 /// Throws std::invalid_argument, naming the value, for a name that cannot be verified or sent:
 /// empty, longer than 253 bytes, not ASCII, with a NUL, beginning or ending in an odd place.

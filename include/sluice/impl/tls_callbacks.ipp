@@ -17,11 +17,6 @@
 namespace sluice::inline v0_1::detail {
 
 struct TlsCallbacks {
-    /// Null for SSL objects that a user has made from native_handle().
-    static TlsRecordOfTroubles* record_of(const SSL* ssl) noexcept {
-        return static_cast<TlsRecordOfTroubles*>(SSL_get_app_data(ssl));
-    }
-
     // ---- verification ----
 
     static int verify(int accepted, X509_STORE_CTX* store) noexcept {
@@ -36,7 +31,7 @@ struct TlsCallbacks {
     static void note_rejection(X509_STORE_CTX* store) noexcept {
         const auto* ssl = static_cast<const SSL*>(
             X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
-        TlsRecordOfTroubles* const record = ssl == nullptr ? nullptr : record_of(ssl);
+        TlsRecordOfTroubles* const record = ssl == nullptr ? nullptr : record_of(*ssl);
         if (record == nullptr) {
             return;
         }
@@ -47,11 +42,12 @@ struct TlsCallbacks {
             return;
         }
         try {
-            record->subject = text_of(X509_get_subject_name(certificate));
-            record->issuer = text_of(X509_get_issuer_name(certificate));
+            TlsRecordOfTroubles::Words& words = record->noted_words();
+            words.subject = text_of(X509_get_subject_name(certificate));
+            words.issuer = text_of(X509_get_issuer_name(certificate));
             if (record->verify_code == X509_V_ERR_HOSTNAME_MISMATCH ||
                 record->verify_code == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-                record->names = joined_names(*certificate, tls_limits::names_in_text);
+                words.names = joined_names(*certificate, tls_limits::names_in_text);
             }
         } catch (const std::bad_alloc&) {
             // The code stands; only the words are missing.
@@ -70,7 +66,7 @@ struct TlsCallbacks {
     }
 
     static void note_alert(const SSL* ssl, bool received, int alert) noexcept {
-        TlsRecordOfTroubles* const record = record_of(ssl);
+        TlsRecordOfTroubles* const record = record_of(*ssl);
         // Neither says that something is wrong.
         if (record == nullptr || alert == SSL_AD_CLOSE_NOTIFY || alert == SSL_AD_USER_CANCELLED) {
             return;
@@ -95,8 +91,8 @@ struct TlsCallbacks {
     }
 
     static void keep_session(const SSL* ssl, const SSL_SESSION* session) noexcept {
-        const TlsRecordOfTroubles* const record = record_of(ssl);
-        if (record == nullptr || record->session_peer.empty() ||
+        const TlsRecordOfTroubles* const record = record_of(*ssl);
+        if (record == nullptr || record->peer_name.empty() ||
             SSL_SESSION_is_resumable(session) != 1) {
             return;
         }
@@ -106,7 +102,7 @@ struct TlsCallbacks {
             return;
         }
         try {
-            TlsGeneration::of(ssl).sessions.put(record->session_peer, std::move(copy));
+            TlsGeneration::of(ssl).sessions.put(record->peer_name, std::move(copy));
         } catch (const std::bad_alloc&) {
             // A session less is a full handshake more.
             return;
@@ -139,12 +135,12 @@ struct TlsCallbacks {
     }
 
     static void note_refusal(const SSL* ssl, const char* reason) noexcept {
-        TlsRecordOfTroubles* const record = record_of(ssl);
+        TlsRecordOfTroubles* const record = record_of(*ssl);
         if (record == nullptr) {
             return;
         }
         try {
-            record->refusal = reason;
+            record->noted_words().refusal = reason;
         } catch (const std::bad_alloc&) {
             return;  // the alert says the most of it
         }
@@ -178,7 +174,7 @@ struct TlsCallbacks {
     static void take_peer_secret(const SSL* ssl, const char* line) noexcept {
         key_log(ssl, line);
         const std::string_view text(line);
-        TlsRecordOfTroubles* const record = record_of(ssl);
+        TlsRecordOfTroubles* const record = record_of(*ssl);
         if (record == nullptr || !text.starts_with("CLIENT_TRAFFIC_SECRET_0 ")) {
             return;
         }

@@ -28,7 +28,7 @@ public:
     static int callback(SSL* ssl, int* alert, void*) noexcept {
         try {
             TlsRecordOfTroubles nobodys;
-            TlsRecordOfTroubles* const record = TlsCallbacks::record_of(ssl);
+            TlsRecordOfTroubles* const record = record_of(*ssl);
             ClientHello(ssl).decide(record != nullptr ? *record : nobodys);
             return SSL_CLIENT_HELLO_SUCCESS;
         } catch (const TlsRefusal& refusal) {
@@ -48,16 +48,16 @@ private:
     void decide(TlsRecordOfTroubles& record) {
         std::string name = in_lower_case(server_name());
         if (record.hello_seen) {
-            if (name != record.server_name) {
+            if (name != record.peer_name) {
                 throw TlsRefusal{SSL_AD_ILLEGAL_PARAMETER,
                                  "the client asks for another name after a HelloRetryRequest"};
             }
             return;
         }
         record.hello_seen = true;
-        record.server_name = std::move(name);
-        if (!record.server_name.empty()) {
-            choose(record.server_name);
+        record.peer_name = std::move(name);
+        if (!record.peer_name.empty()) {
+            choose(record.peer_name);
         }
         require_protocols();
     }

@@ -229,12 +229,12 @@ inline void add_secret_tap(SSL_CTX* context, const GenerationRef& generation) {
     SSL_CTX_set_keylog_callback(tap.get(), TlsCallbacks::take_peer_secret);
     // For "tls-server-end-point": to give each connection its certificate back takes 2 us.
     X509* const certificate = SSL_CTX_get0_certificate(context);
-    require_openssl((certificate == nullptr ||
-                     SSL_CTX_use_certificate(tap.get(), certificate) == 1) &&
-                        SSL_CTX_set_session_id_context(tap.get(), id.data(),
-                                                   TlsGeneration::session_id_bytes) == 1 &&
-                        SSL_CTX_set_ex_data(context, secret_tap_index(), tap.get()) == 1,
-                    "cannot make an SSL_CTX");
+    require_openssl(
+        (certificate == nullptr || SSL_CTX_use_certificate(tap.get(), certificate) == 1) &&
+            SSL_CTX_set_session_id_context(tap.get(), id.data(), TlsGeneration::session_id_bytes) ==
+                1 &&
+            SSL_CTX_set_ex_data(context, secret_tap_index(), tap.get()) == 1,
+        "cannot make an SSL_CTX");
     static_cast<void>(tap.release());
 }
 
@@ -299,6 +299,23 @@ SLUICE_INLINE bool wants_kernel(const ssl_st& ssl, bool sending) noexcept {
 
 SLUICE_INLINE bool leaves_records_to_openssl(const ssl_st& ssl) noexcept {
     return TlsGeneration::of(&ssl).settings->leaves_records_to_openssl();
+}
+
+// ---- the record of troubles ----
+
+inline const TlsRecordOfTroubles::Words TlsRecordOfTroubles::no_words;
+
+/// An SSL object of ours loads no keys, so its password callback is never called. It marks what goes
+/// with it as a record of troubles, which app data (SSL_set_ex_data) would take 96 bytes for.
+inline int no_password(char*, int, int, void*) noexcept {
+    return -1;
+}
+
+SLUICE_INLINE TlsRecordOfTroubles* record_of(const ssl_st& ssl) noexcept {
+    auto* const asked = const_cast<SSL*>(&ssl);  // it does not change
+    return SSL_get_default_passwd_cb(asked) != no_password
+               ? nullptr
+               : static_cast<TlsRecordOfTroubles*>(SSL_get_default_passwd_cb_userdata(asked));
 }
 
 // ---- the peer's secret ----
@@ -367,8 +384,8 @@ inline void resume_session(SSL* ssl, const TlsSettings& settings, const TlsEndpo
     if (!settings.session_resumption || endpoint.host.empty()) {
         return;
     }
-    troubles.session_peer = in_lower_case(endpoint.host) + ' ' + std::to_string(endpoint.port);
-    const SslSessionPtr session = TlsGeneration::of(ssl).sessions.take(troubles.session_peer);
+    troubles.peer_name = in_lower_case(endpoint.host) + ' ' + std::to_string(endpoint.port);
+    const SslSessionPtr session = TlsGeneration::of(ssl).sessions.take(troubles.peer_name);
     if (session && SSL_set_session(ssl, session.get()) != 1) {
         ERR_clear_error();  // it does not fit; a full handshake is no failure
     }
@@ -385,9 +402,11 @@ SLUICE_INLINE SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endp
     }
     ERR_clear_error();
     SslPtr ssl(SSL_new(state.current().get()));
-    if (!ssl || SSL_set_app_data(ssl.get(), &troubles) != 1) {
+    if (!ssl) {
         throw_openssl("cannot make an SSL object");
     }
+    SSL_set_default_passwd_cb(ssl.get(), no_password);
+    SSL_set_default_passwd_cb_userdata(ssl.get(), &troubles);
     if (!state.settings().leaves_records_to_openssl() || state.settings().ktls != KernelTls::off) {
         // Or OpenSSL would not offer its keys.
         SSL_set_options(ssl.get(), SSL_OP_ENABLE_KTLS);

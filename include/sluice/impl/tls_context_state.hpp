@@ -5,7 +5,7 @@
 //
 // A generation belongs to its SSL_CTX (and that one's secret tap) and so lives as long as the last
 // connection of it. OpenSSL's callbacks find it by way of SSL_get_SSL_CTX(), and what belongs to one
-// connection by way of SSL_get_app_data(): nothing of a connection is ever kept in what connections
+// connection by way of record_of(): nothing of a connection is ever kept in what connections
 // share.
 #pragma once
 

@@ -41,19 +41,19 @@ SLUICE_INLINE bool TlsEngine::offer_keys(bool sending, const void* crypto_info) 
 
 SLUICE_INLINE void TlsEngine::note_kernel_refusal(bool sending, std::error_code error) noexcept {
     try {
+        std::string& reason = troubles_.noted_words().ktls_refusal;
         if (error == std::errc::not_a_stream) {
-            troubles_.ktls_refusal = "not directly over a socket of ours";
+            reason = "not directly over a socket of ours";
         } else if (error == std::errc::no_such_file_or_directory) {
-            troubles_.ktls_refusal = "the kernel has no TLS (module tls)";
+            reason = "the kernel has no TLS (module tls)";
         } else if (error == std::errc::device_or_resource_busy) {
-            troubles_.ktls_refusal =
-                sending ? "bytes of the handshake were still unsent"
-                        : "bytes had been received that the kernel should have opened";
+            reason = sending ? "bytes of the handshake were still unsent"
+                             : "bytes had been received that the kernel should have opened";
         } else {
-            troubles_.ktls_refusal = "the kernel refused the keys: " + error.message();
+            reason = "the kernel refused the keys: " + error.message();
         }
     } catch (const std::bad_alloc&) {
-        troubles_.ktls_refusal.clear();
+        return;  // that it is off is known all the same
     }
 }
 
@@ -68,9 +68,10 @@ SLUICE_INLINE void TlsEngine::refuse_key_update() noexcept {
     constexpr std::array<std::byte, 2> internal_error = {std::byte{2}, std::byte{80}};
     key_update_refused_ = true;
     try {
-        troubles_.refusal = "the peer asked for other keys, which the kernel cannot be given";
+        troubles_.noted_words().refusal =
+            "the peer asked for other keys, which the kernel cannot be given";
     } catch (const std::bad_alloc&) {
-        troubles_.refusal.clear();
+        failed_ = true;  // as fail() says in a moment, without these words
     }
     troubles_.alert_sent = std::to_integer<int>(internal_error[1]);
     fail("data");

@@ -80,8 +80,8 @@ inline std::string verdict(const TlsFailure& failure, const TlsRecordOfTroubles&
     std::string text = "certificate verify failed: " + failure.verify_text;
     if (failure.verify_code == X509_V_ERR_HOSTNAME_MISMATCH ||
         failure.verify_code == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-        text += troubles.names.empty() ? ": certificate names no host"
-                                       : ": certificate is for " + troubles.names;
+        text += troubles.words().names.empty() ? ": certificate names no host"
+                                               : ": certificate is for " + troubles.words().names;
         text += ", asked for '" + failure.host + "'";
     } else if (!failure.host.empty()) {
         text += ", asked for '" + failure.host + "'";
@@ -139,8 +139,8 @@ inline std::string text_of(const TlsFailure& failure, const TlsRecordOfTroubles&
     std::string text = "TLS " + failure.phase + " failed: ";
     if (failure.verify_code != 0) {
         text = verdict(failure, troubles);
-    } else if (!troubles.refusal.empty()) {
-        text += printable(troubles.refusal);
+    } else if (!troubles.words().refusal.empty()) {
+        text += printable(troubles.words().refusal);
     } else if (!failure.alert_received.empty()) {
         text += "the peer sent the alert " + failure.alert_received;
     } else if (const char* const meaning = meaning_of(entry)) {
@@ -170,8 +170,8 @@ SLUICE_INLINE TlsFailure describe_failure(ssl_st& ssl, const TlsRecordOfTroubles
         failure.verify_code = troubles.verify_code;
         failure.verify_text = X509_verify_cert_error_string(troubles.verify_code);
         failure.verify_depth = troubles.verify_depth;
-        failure.subject = troubles.subject;
-        failure.issuer = troubles.issuer;
+        failure.subject = troubles.words().subject;
+        failure.issuer = troubles.words().issuer;
     }
     failure.text = text_of(failure, troubles, entry);
     return failure;

@@ -98,8 +98,8 @@ inline void describe_peer(SSL* ssl, TlsDetails& details) {
 
 inline std::string server_name_of(const SSL* ssl) {
     if (SSL_is_server(ssl) == 1) {
-        const auto* record = static_cast<const TlsRecordOfTroubles*>(SSL_get_app_data(ssl));
-        return record == nullptr ? std::string() : record->server_name;
+        const TlsRecordOfTroubles* const record = record_of(*ssl);
+        return record == nullptr ? std::string() : record->peer_name;
     }
     const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     return name == nullptr ? std::string() : name;
@@ -109,7 +109,7 @@ inline void describe_kernel(ssl_st& ssl, TlsDetails& details) {
     BIO* const wire = SSL_get_wbio(&ssl);
     details.ktls_send = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_SEND, 0, nullptr) > 0;
     details.ktls_recv = wire != nullptr && BIO_ctrl(wire, BIO_CTRL_GET_KTLS_RECV, 0, nullptr) > 0;
-    const auto* record = static_cast<const TlsRecordOfTroubles*>(SSL_get_app_data(&ssl));
+    const TlsRecordOfTroubles* const record = record_of(ssl);
     if (details.ktls_send && details.ktls_recv) {
         return;
     }
@@ -117,8 +117,8 @@ inline void describe_kernel(ssl_st& ssl, TlsDetails& details) {
         details.ktls_reason = "not asked for";
     } else if (details.ktls_send && !wants_kernel(ssl, false)) {
         details.ktls_reason = "receiving was not asked for";
-    } else if (record != nullptr && !record->ktls_refusal.empty()) {
-        details.ktls_reason = record->ktls_refusal;
+    } else if (record != nullptr && !record->words().ktls_refusal.empty()) {
+        details.ktls_reason = record->words().ktls_refusal;
     } else {
         details.ktls_reason = "OpenSSL hands over no keys for " +
                               std::string(details.ktls_send ? "receiving with " : "") +
