@@ -18,6 +18,28 @@ void echo(Recorder& recorder) {
     recorder.on_data = [&recorder](Bytes data) { recorder.transport().write(data); };
 }
 
+TEST_P(TlsHandshake, a_session_ticket_leaves_with_the_answer_to_what_came_with_Finished) {
+    const auto recording = recording_factory();
+    auto listening = loop().create_server(
+        [&] {
+            auto protocol = recording();
+            echo(*connections().back());
+            return protocol;
+        },
+        "127.0.0.1", 0, secure_server());
+    const Ref<Server> server = loop().run_until_complete(std::move(listening));
+    Peer peer = Peer::connect(port_of(server));
+    peer.speak_tls(std::make_unique<PeerTls>(false));
+    peer.send("question");  // which the peer keeps until it has said Finished
+    const std::uint64_t before = loop().counters().send_calls;
+    ASSERT_TRUE(run_until([&] { return loop().counters().send_calls == before + 1; }));
+    ASSERT_TRUE(wait_readable(peer.fd()));
+    ASSERT_TRUE(run_with({&peer}, [&] { return peer.received() == "question"; }));
+    EXPECT_EQ(loop().counters().send_calls, before + 2);
+    EXPECT_EQ(SSL_SESSION_is_resumable(SSL_get_session(peer.tls()->ssl())), 1);
+    shut_down(server);
+}
+
 // ---- what both ends learn ----
 
 TEST_P(TlsHandshake, I127_both_versions_echo) {

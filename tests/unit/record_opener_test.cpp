@@ -377,12 +377,12 @@ TEST(RecordOpener, records_that_OpenSSL_opened_before_do_not_matter) {
     using Record = std::pair<std::uint8_t, std::string>;
     const std::vector<Record> kinds = {
         {application_data, "a message"}, {application_data, "x"},
-        {application_data, ""},          {application_data, pattern(16'384)},
+        {application_data, ""},          {application_data, pattern(1'000)},
         {alert, {'\1', '\132'}},         {alert, {'\1', '\0'}},
         {alert, {'\2', '\50'}},          {handshake, {'\30', '\0', '\0', '\1', '\0'}}};
     for (const Record& first : kinds) {
         for (const Record& second : kinds) {
-            for (const std::size_t room : {1U, 100U, 20'000U}) {
+            for (const std::size_t room : {10U, 2'000U}) {
                 Both both;
                 for (const Record& record : {first, second, Record{application_data, "y"}, first}) {
                     if (both.our_status == TlsStatus::want_input) {
