@@ -348,7 +348,7 @@ SLUICE_INLINE void ask_for_peer_secret(ssl_st& ssl) noexcept {
         SSL_get_certificate(&ssl) != kept.get()) {
         SSL_use_certificate(&ssl, kept.get());
     }
-    ERR_clear_error();  // without the secret OpenSSL opens what arrives
+    forget_errors();  // without the secret OpenSSL opens what arrives
 }
 
 // ---- one connection ----
@@ -400,7 +400,7 @@ SLUICE_INLINE SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endp
                                         : "a TLS client needs a context made by "
                                           "TlsContext::client");
     }
-    ERR_clear_error();
+    forget_errors();
     SslPtr ssl(SSL_new(state.current().get()));
     if (!ssl) {
         throw_openssl("cannot make an SSL object");

@@ -1,6 +1,8 @@
 // The engine and its BIO: memory semantics over storage that somebody else lends.
 #pragma once
 
+#include <sluice/impl/tls_openssl.ipp>
+
 #include <sluice/detail/copy_bytes.hpp>
 #include <sluice/detail/tls_engine.hpp>
 #include <sluice/limits.hpp>
@@ -167,7 +169,7 @@ SLUICE_INLINE void TlsEngine::fail(const char* phase) noexcept {
 }
 
 SLUICE_INLINE TlsStatus TlsEngine::handshake() noexcept {
-    ERR_clear_error();
+    forget_errors();
     const TlsStatus status = perform("handshake", [](SSL* ssl) { return SSL_do_handshake(ssl); });
     if (status == TlsStatus::want_input && keys_offered_ && !secret_asked_for_) {
         // All that a server waits for now is the client's Finished, and the secret of what follows.
@@ -222,7 +224,7 @@ SLUICE_INLINE TlsStatus TlsEngine::read(MutableBytes space, std::size_t& count) 
 
 SLUICE_INLINE TlsStatus TlsEngine::read_by_openssl(MutableBytes space,
                                                    std::size_t& count) noexcept {
-    ERR_clear_error();
+    forget_errors();
     bool in_pieces = false;
     while (count < space.size()) {
         std::byte* const into = space.data() + count;
@@ -263,7 +265,7 @@ SLUICE_INLINE TlsStatus TlsEngine::write(Bytes data, std::size_t& count) noexcep
         count = data.size();
         return TlsStatus::done;
     }
-    ERR_clear_error();
+    forget_errors();
     std::array<std::byte, limits::tls_record_bytes + copy_piece_bytes> elsewhere;
     while (count < data.size()) {
         Bytes next = data.subspan(count);
@@ -292,7 +294,7 @@ SLUICE_INLINE TlsStatus TlsEngine::shutdown() noexcept {
         return TlsStatus::failed;
     }
     shut_down_ = true;
-    ERR_clear_error();
+    forget_errors();
     const bool sent_before = (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0;
     if (!sent_before) {
         int result = 0;

@@ -239,7 +239,7 @@ SLUICE_INLINE TlsStatus TlsEngine::open_records(MutableBytes space, std::size_t&
 /// Lets OpenSSL read a record, or what is left of one. What it finds to be data goes to `room`.
 SLUICE_INLINE TlsStatus TlsEngine::hand_over(Bytes sealed, MutableBytes room,
                                              std::size_t& count) noexcept {
-    ERR_clear_error();
+    forget_errors();
     handed_over_ = sealed;
     const TlsStatus status = perform(
         "data", [&](SSL* ssl) { return SSL_read_ex(ssl, room.data(), room.size(), &count); });
