@@ -99,9 +99,18 @@ std::string told(const Hearer& hearer, TlsStatus status) {
 /// One hearer of each kind, told the same.
 class Both {
 public:
-    Both() : ours(false), openssls(true), our_forger(ours.secret), their_forger(openssls.secret) {
+    /// `opening`: ours has come to open by itself, which two messages bring about.
+    explicit Both(bool opening = true)
+        : ours(false), openssls(true), our_forger(ours.secret), their_forger(openssls.secret) {
         EXPECT_TRUE(ours.engine.reads_directly());
         EXPECT_FALSE(openssls.engine.reads_directly());
+        if (opening) {
+            tell_record(application_data, "first");
+            tell_record(application_data, "second");
+            ours.heard.clear();
+            openssls.heard.clear();
+        }
+        EXPECT_EQ(ours.engine.has_opener(), opening);
     }
 
     /// `seal` makes the bytes with the forger it is given. `pieces`: how they arrive.
@@ -144,7 +153,7 @@ TEST(RecordOpener, data_of_every_size_arrives_in_whatever_pieces_and_rooms) {
                 }
                 SCOPED_TRACE("size " + std::to_string(size) + ", room " + std::to_string(room) +
                              ", piece " + std::to_string(piece));
-                Both both;
+                Both both(false);
                 const std::string data = pattern(size);
                 both.tell(
                     [&](Forger& forger) {
@@ -221,11 +230,13 @@ TEST(RecordOpener, nothing_is_heard_behind_the_clients_close_notify) {
 }
 
 TEST(RecordOpener, the_clients_fatal_alert_is_understood) {
-    Both both;
-    both.tell_record(application_data, "before");
-    both.tell_record(alert, {'\2', '\62'});
-    EXPECT_EQ(both.our_status, TlsStatus::failed);
-    EXPECT_EQ(both.ours.engine.failure().alert_received, "decode_error");
+    for (const bool opening : {false, true}) {
+        Both both(opening);
+        both.tell_record(application_data, "before");
+        both.tell_record(alert, {'\2', '\62'});
+        EXPECT_EQ(both.our_status, TlsStatus::failed);
+        EXPECT_EQ(both.ours.engine.failure().alert_received, "decode_error");
+    }
 }
 
 TEST(RecordOpener, a_record_sent_again_is_refused_whichever_it_is) {
@@ -288,10 +299,11 @@ TEST(RecordOpener, broken_rules_are_answered_as_OpenSSL_answers_them) {
         {"an empty alert", std::string("\x15")},
         {"an empty handshake record", std::string("\x16")},
     };
-    for (const bool after_data : {false, true}) {
+    for (const auto& [opening, after_data] :
+         {std::pair(false, false), {false, true}, {true, false}}) {
         for (const auto& [name, inner] : inners) {
             SCOPED_TRACE(name);
-            Both both;
+            Both both(opening);
             if (after_data) {
                 both.tell_record(application_data, "before");
             }
@@ -317,7 +329,7 @@ TEST(RecordOpener, what_is_no_record_of_ours_is_answered_as_OpenSSL_answers_it) 
         for (const auto& [name, bytes] : all) {
             for (const std::size_t piece : {1U, 7U, 100'000U}) {
                 SCOPED_TRACE(name);
-                Both both;
+                Both both(after_data);
                 if (after_data) {
                     both.tell_record(application_data, "before");
                 }
@@ -334,7 +346,7 @@ TEST(RecordOpener, random_conversations_come_out_as_with_OpenSSL) {
         SCOPED_TRACE(seed);
         std::mt19937 random(seed);
         const auto below = [&](std::size_t limit) { return std::size_t{random()} % limit; };
-        Both both;
+        Both both(seed % 2 == 0);
         for (int step = 0; step < 30 && both.our_status == TlsStatus::want_input; ++step) {
             std::vector<std::pair<std::uint8_t, std::string>> records;
             for (std::size_t i = below(4) + 1; i != 0; --i) {
@@ -383,7 +395,7 @@ TEST(RecordOpener, records_that_OpenSSL_opened_before_do_not_matter) {
     for (const Record& first : kinds) {
         for (const Record& second : kinds) {
             for (const std::size_t room : {10U, 2'000U}) {
-                Both both;
+                Both both(false);
                 for (const Record& record : {first, second, Record{application_data, "y"}, first}) {
                     if (both.our_status == TlsStatus::want_input) {
                         both.tell(

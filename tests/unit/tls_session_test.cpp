@@ -274,19 +274,5 @@ TEST(TlsSessions, even_a_cache_for_one_works) {
     EXPECT_NE(cache.take("b"), nullptr);
 }
 
-TEST(TlsSession, a_connection_is_known_without_app_data_and_a_users_own_is_not_taken_for_one) {
-    const TlsContext server = usual_server();
-    detail::TlsRecordOfTroubles troubles;
-    const detail::SslPtr ours =
-        detail::make_ssl(server, {.server_side = true, .host = {}, .port = 0}, troubles);
-    EXPECT_EQ(detail::record_of(*ours), &troubles);
-    EXPECT_EQ(SSL_get_app_data(ours.get()), nullptr) << "it would take 96 bytes";
-    const detail::SslPtr users(SSL_new(server.native_handle()));
-    EXPECT_EQ(detail::record_of(*users), nullptr);
-    int users_own = 0;
-    SSL_set_default_passwd_cb_userdata(users.get(), &users_own);
-    EXPECT_EQ(detail::record_of(*users), nullptr);
-}
-
 }  // namespace
 }  // namespace sluice::test

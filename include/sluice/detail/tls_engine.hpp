@@ -35,7 +35,7 @@ public:
     /// structs of <linux/tls.h>. An error if it does not take them.
     [[nodiscard]] virtual std::error_code hand_to_kernel(bool /*sending*/,
                                                          Bytes /*keys*/) noexcept {
-        return std::make_error_code(std::errc::not_a_stream);
+        return std::make_error_code(std::errc::not_a_socket);
     }
     /// A record of this type, which is not data's, for the kernel to seal. False as for sealed().
     [[nodiscard]] virtual bool kernel_seals(std::uint8_t /*type*/, Bytes /*content*/) noexcept {
@@ -93,6 +93,8 @@ public:
 
     /// read() opens data itself, or will once it is worth the keys.
     [[nodiscard]] bool reads_directly() const noexcept;
+    /// It does: the keys are there.
+    [[nodiscard]] bool has_opener() const noexcept { return opener_ != nullptr; }
 
     /// Whether OpenSSL keeps its record buffers when they are empty, and we our ciphers. Not at first.
     void keep_buffers(bool on) noexcept;

@@ -91,7 +91,7 @@ private:
 };
 
 /// The record that make_ssl() was given; null for SSL objects that a user has made from
-/// native_handle().
+/// native_handle(), and that have no app data.
 TlsRecordOfTroubles* record_of(const ssl_st& ssl) noexcept;
 
 /// Throws std::invalid_argument, naming the value, for a name that cannot be verified or sent:

@@ -305,17 +305,8 @@ SLUICE_INLINE bool leaves_records_to_openssl(const ssl_st& ssl) noexcept {
 
 inline const TlsRecordOfTroubles::Words TlsRecordOfTroubles::no_words;
 
-/// An SSL object of ours loads no keys, so its password callback is never called. It marks what goes
-/// with it as a record of troubles, which app data (SSL_set_ex_data) would take 96 bytes for.
-inline int no_password(char*, int, int, void*) noexcept {
-    return -1;
-}
-
 SLUICE_INLINE TlsRecordOfTroubles* record_of(const ssl_st& ssl) noexcept {
-    auto* const asked = const_cast<SSL*>(&ssl);  // it does not change
-    return SSL_get_default_passwd_cb(asked) != no_password
-               ? nullptr
-               : static_cast<TlsRecordOfTroubles*>(SSL_get_default_passwd_cb_userdata(asked));
+    return static_cast<TlsRecordOfTroubles*>(SSL_get_app_data(&ssl));
 }
 
 // ---- the peer's secret ----
@@ -336,8 +327,8 @@ SLUICE_INLINE void ask_for_peer_secret(ssl_st& ssl) noexcept {
         SSL_get_read_ahead(&ssl) != 0 || (key_log != nullptr && key_log != TlsCallbacks::key_log)) {
         return;
     }
-    // The one that was chosen for this client; native_handle() may have given the context several. If
-    // it is lost for lack of memory, there is no "tls-server-end-point".
+    // The one that was chosen for this client, for "tls-server-end-point"; native_handle() may have given
+    // the context several.
     X509* const certificate = SSL_get_certificate(&ssl);
     const X509Ptr kept(certificate != nullptr && X509_up_ref(certificate) == 1 ? certificate
                                                                                : nullptr);
@@ -345,8 +336,8 @@ SLUICE_INLINE void ask_for_peer_secret(ssl_st& ssl) noexcept {
         SSL_set_info_callback(&ssl, SSL_CTX_get_info_callback(context));
     }
     if (kept != nullptr && SSL_set_SSL_CTX(&ssl, tap) != nullptr &&
-        SSL_get_certificate(&ssl) != kept.get()) {
-        SSL_use_certificate(&ssl, kept.get());
+        SSL_get_certificate(&ssl) != kept.get() && SSL_use_certificate(&ssl, kept.get()) != 1) {
+        SSL_set_SSL_CTX(&ssl, context);
     }
     forget_errors();  // without the secret OpenSSL opens what arrives
 }
@@ -402,11 +393,9 @@ SLUICE_INLINE SslPtr make_ssl(const TlsContext& context, const TlsEndpoint& endp
     }
     forget_errors();
     SslPtr ssl(SSL_new(state.current().get()));
-    if (!ssl) {
+    if (!ssl || SSL_set_app_data(ssl.get(), &troubles) != 1) {
         throw_openssl("cannot make an SSL object");
     }
-    SSL_set_default_passwd_cb(ssl.get(), no_password);
-    SSL_set_default_passwd_cb_userdata(ssl.get(), &troubles);
     if (!state.settings().leaves_records_to_openssl() || state.settings().ktls != KernelTls::off) {
         // Or OpenSSL would not offer its keys.
         SSL_set_options(ssl.get(), SSL_OP_ENABLE_KTLS);

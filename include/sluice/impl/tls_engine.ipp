@@ -342,8 +342,11 @@ SLUICE_INLINE void TlsEngine::keep_buffers(bool on) noexcept {
         SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
     } else {
         SSL_set_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
-        // What holds part of a record is released by the mode, once it is complete.
-        SSL_free_buffers(ssl_.get());
+        // What holds part of a record, or data that nobody has read, is released by the mode later. Of the
+        // data OpenSSL before 3.0.14 would free the buffer all the same (CVE-2024-4741).
+        if (SSL_has_pending(ssl_.get()) == 0) {
+            SSL_free_buffers(ssl_.get());
+        }
     }
 }
 

@@ -42,7 +42,7 @@ SLUICE_INLINE bool TlsEngine::offer_keys(bool sending, const void* crypto_info) 
 SLUICE_INLINE void TlsEngine::note_kernel_refusal(bool sending, std::error_code error) noexcept {
     try {
         std::string& reason = troubles_.noted_words().ktls_refusal;
-        if (error == std::errc::not_a_stream) {
+        if (error == std::errc::not_a_socket) {
             reason = "not directly over a socket of ours";
         } else if (error == std::errc::no_such_file_or_directory) {
             reason = "the kernel has no TLS (module tls)";
@@ -143,12 +143,13 @@ SLUICE_INLINE bool TlsEngine::seal_records(std::uint8_t type, Bytes data) noexce
 // ---- opening ----
 
 /// Many connections bring one message and their end. Keys for these cost more than they gain, 10 us
-/// and 200 bytes: OpenSSL opens a first record that has come alone, and what is as small as an alert.
+/// and 200 bytes: OpenSSL opens a first record that has come alone, and one more as small as an alert.
 SLUICE_INLINE bool TlsEngine::spares_keys() const noexcept {
     constexpr std::size_t alert_bytes = 2 + record::overhead_bytes;
     return !troubles_.peer_secret.empty() && handshaken_ && record::is_whole(input_) &&
            record::size(input_) == input_.size() &&
-           (records_spared_ == 0 || input_.size() <= alert_bytes) && SSL_pending(ssl_.get()) == 0;
+           (records_spared_ == 0 || (records_spared_ == 1 && input_.size() <= alert_bytes)) &&
+           SSL_pending(ssl_.get()) == 0;
 }
 
 SLUICE_INLINE TlsStatus TlsEngine::read_sparing_keys(MutableBytes space,

@@ -110,9 +110,11 @@ SLUICE_INLINE void TlsTransport::step_handshake() noexcept {
         return;
     }
     const TlsStatus status = engine_.handshake();
-    // The last flight, with the session ticket, leaves with the protocol's first words if it has any:
-    // a system call and a packet less. See send_answers().
-    if (status != TlsStatus::done || write_blocked_) {
+    // A server's last flight in TLS 1.3, the session ticket, leaves with the protocol's first words if it
+    // has any: a system call and a packet less. See send_answers(). Any other completes the peer's
+    // handshake, whatever connection_made does to this end.
+    const bool may_wait = status == TlsStatus::done && server_side_ && engine_.writes_directly();
+    if (!may_wait || write_blocked_) {
         pass_down();
     }
     switch (status) {

@@ -76,7 +76,7 @@ SLUICE_INLINE bool TlsTransport::send_by_kernel(std::span<const Bytes> pieces,
 
 SLUICE_INLINE std::error_code TlsTransport::hand_to_kernel(bool sending, Bytes keys) noexcept {
     if (socket_ == nullptr) {
-        return std::make_error_code(std::errc::not_a_stream);
+        return std::make_error_code(std::errc::not_a_socket);
     }
     if (sending) {
         // What other keys have sealed must be in the kernel before these are.
