@@ -24,7 +24,7 @@ class Acceptor final : private Watcher, private Timer {
 public:
     /// `burst` connections at most are accepted per readiness event.
     Acceptor(LoopCore& core, Descriptor listening, SocketAddress local, int burst,
-             AcceptHandler& handler) noexcept;
+             AcceptHandler& handler);
     ~Acceptor() { close(); }
 
     /// Starts accepting; the descriptor listens already.

@@ -15,13 +15,16 @@ SLUICE_INLINE bool is_exact(const SocketAddress& address) noexcept {
 }
 
 SLUICE_INLINE Acceptor::Acceptor(LoopCore& core, Descriptor listening, SocketAddress local,
-                                 int burst, AcceptHandler& handler) noexcept
+                                 int burst, AcceptHandler& handler)
     : core_(core),
       listening_(std::move(listening)),
       local_(std::move(local)),
       handler_(handler),
       burst_(std::max(burst, 1)),
-      local_is_exact_(is_exact(local_)) {}
+      local_is_exact_(is_exact(local_)) {
+    // add_reader() and friends must refuse it: not every system tells when somebody watches twice.
+    core_.own_descriptor(listening_.get());
+}
 
 SLUICE_INLINE std::error_code Acceptor::start() noexcept {
     // A resting acceptor starts again by itself; starting it earlier would undo the rest.
@@ -35,6 +38,7 @@ SLUICE_INLINE void Acceptor::close() noexcept {
     core_.cancel(*this);
     if (listening_) {
         core_.unwatch(*this, listening_.get());
+        core_.disown_descriptor(listening_.get());
         listening_.reset();
     }
 }
