@@ -46,9 +46,12 @@ int main(int argc, char** argv) {
     }
     std::cout << "listening on " << host << ':' << port.to_string() << '\n' << std::flush;
 
-    std::vector<std::jthread> threads;
+    std::vector<std::thread> threads;
     for (std::size_t number = 1; number < loops.size(); ++number) {
         threads.emplace_back([&loop = loops[number]] { loop.run_forever(); });
     }
     loops.front().run_forever();
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
 }

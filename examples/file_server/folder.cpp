@@ -2,6 +2,7 @@
 #include "folder.hpp"
 
 #include "http_fields.hpp"
+#include "system.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,10 +12,7 @@
 #include <system_error>
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 namespace file_server {
@@ -105,9 +103,10 @@ Folder::Folder(const std::string& path)
 
 OpenedFile Folder::open(const std::string& path) {
     OpenedFile file;
-    file.descriptor = sluice::Descriptor(open_beneath(path.c_str()));
+    const int fd = open_beneath(path.c_str());
+    file.descriptor = sluice::Descriptor(fd);
     struct stat status{};
-    if (!file.descriptor || fstat(file.descriptor.get(), &status) != 0) {
+    if (fd < 0 || fstat(fd, &status) != 0) {
         file.status = status_for(errno);
         return file;
     }
@@ -116,21 +115,16 @@ OpenedFile Folder::open(const std::string& path) {
     }
     file.status = Status::ok;
     file.facts.size = static_cast<std::uint64_t>(status.st_size);
-    file.facts.modified_ns = in_nanoseconds(status.st_mtim);
+    file.facts.modified_ns = in_nanoseconds(modified(status));
     file.facts.type = media_type(path);
     return file;
 }
 
-// The kernel's own check has no gap between looking and opening (openat2(2), Linux 5.6).
 int Folder::open_beneath(const char* path) {
     if (kernel_checks_) {
-        open_how how{};
-        how.flags = open_flags;
-        how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-        const long fd = syscall(SYS_openat2, folder_.get(), path, &how, sizeof how);
-        // Old kernels do not know the call, and old containers forbid it with EPERM, which it has no other use for.
-        if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) {
-            return static_cast<int>(fd);
+        const int fd = open_inside(folder_.get(), path, open_flags);
+        if (fd >= 0 || errno != ENOSYS) {
+            return fd;
         }
         kernel_checks_ = false;
     }
@@ -143,11 +137,7 @@ int Folder::open_and_check(const char* path) const {
     if (fd < 0) {
         return fd;
     }
-    std::array<char, 4096> place;
-    const std::string link = "/proc/self/fd/" + std::to_string(fd);
-    const ssize_t size = readlink(link.c_str(), place.data(), place.size());
-    const std::string_view real(place.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
-    if (!real.starts_with(real_path_)) {
+    if (!place_of(fd).starts_with(real_path_)) {
         ::close(fd);
         errno = EXDEV;
         return -1;
@@ -158,10 +148,8 @@ int Folder::open_and_check(const char* path) const {
 bool append_cached(std::string& text, int file, std::uint64_t offset, std::size_t size) {
     const std::size_t before = text.size();
     text.resize(before + size);
-    const iovec space{text.data() + before, size};
-    // RWF_NOWAIT: not a byte that is not in memory already (preadv2(2)).
-    const ssize_t count = preadv2(file, &space, 1, static_cast<off_t>(offset), RWF_NOWAIT);
-    if (count != static_cast<ssize_t>(size)) {
+    if (read_cached(file, text.data() + before, size, offset) !=
+        static_cast<std::ptrdiff_t>(size)) {
         text.resize(before);
         return false;
     }

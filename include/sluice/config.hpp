@@ -1,8 +1,8 @@
 // Version, export macro and the header-only switch.
 //
-// The only header with macros: version, export, header-only, assert. Everything public lives in the
-// inline namespace sluice::v0_1, so that two incompatible versions in one process do not link to
-// each other by accident.
+// The only header with macros: version, export, header-only, backends, assert. Everything public
+// lives in the inline namespace sluice::v0_1, so that two incompatible versions in one process do
+// not link to each other by accident.
 #pragma once
 
 #define SLUICE_VERSION_MAJOR 0
@@ -26,6 +26,17 @@
 #else
 #define SLUICE_API __attribute__((visibility("default")))
 #endif
+#endif
+
+// Which backends the system has; CMakeLists.txt compiles them by the same rule. It sets
+// SLUICE_KQUEUE_EMULATION to test the kqueue backend on Linux, which has no epoll then.
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__) || defined(SLUICE_KQUEUE_EMULATION)
+#define SLUICE_HAS_KQUEUE 1
+#define SLUICE_HAS_EPOLL 0
+#elif defined(__linux__)
+#define SLUICE_HAS_KQUEUE 0
+#define SLUICE_HAS_EPOLL 1
 #endif
 
 // Invariants of the library itself, never user errors (those throw std::logic_error).

@@ -1,6 +1,6 @@
 // Subprocesses: a program whose standard streams are pipe transports, and whose end is an event.
 //
-// Subprocesses is a part of EventLoop and nothing by itself. Linux with pidfd_open(2), 5.3 or newer.
+// Subprocesses is a part of EventLoop and nothing by itself. On Linux with pidfd_open(2), 5.3 or newer.
 #pragma once
 
 #include <sluice/bytes.hpp>

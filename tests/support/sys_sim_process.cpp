@@ -23,7 +23,7 @@ Result<int> watch_process(int) noexcept {
 Result<int> take_exit_status(int, bool) noexcept {
     return Result<int>::failure(ENOSYS);
 }
-std::error_code signal_process(int, int) noexcept {
+std::error_code signal_process(int, int, int) noexcept {
     return {ENOSYS, std::system_category()};
 }
 

@@ -167,7 +167,9 @@ NameAnswer name_of(const SocketAddress& address, bool numeric_host, bool numeric
 }  // namespace sluice::inline v0_1::detail::sys
 
 #ifdef SLUICE_HEADER_ONLY
+#if SLUICE_HAS_EPOLL
 #include <sluice/impl/sys_epoll.ipp>
+#endif
 #include <sluice/impl/sys_file.ipp>
 #include <sluice/impl/sys_kernel_tls.ipp>
 #include <sluice/impl/sys_posix.ipp>

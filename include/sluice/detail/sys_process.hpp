@@ -29,13 +29,15 @@ struct ProgramStart {
 };
 /// Starts a program; its number, or why it could not be executed.
 Result<int> start_program(const ProgramStart& start);
-/// A descriptor that becomes readable when the child ends. ENOSYS before Linux 5.3.
+/// A descriptor that becomes readable when the child ends, which may be just before there is its exit
+/// status. ENOSYS before Linux 5.3.
 Result<int> watch_process(int pid) noexcept;
 /// Would-block while the child runs; else its exit status, or minus the signal that ended it. Once. With
 /// `may_block` it waits.
 Result<int> take_exit_status(int pid, bool may_block) noexcept;
-/// By the descriptor of watch_process(), so that it can reach no other process.
-std::error_code signal_process(int process_fd, int signal_number) noexcept;
+/// To a child whose exit status has not been taken, by the descriptor of watch_process() where the system
+/// can: that reaches no other process whatever has happened.
+std::error_code signal_process(int process_fd, int pid, int signal_number) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 

@@ -111,8 +111,9 @@ SLUICE_INLINE Ref<Transport> SubprocessImpl::get_pipe_transport(int fd) const {
 }
 
 SLUICE_INLINE void SubprocessImpl::send_signal(int signal_number) {
-    const std::error_code error = process_ ? sys::signal_process(process_.get(), signal_number)
-                                           : std::make_error_code(std::errc::no_such_process);
+    const std::error_code error = process_
+                                      ? sys::signal_process(process_.get(), pid_, signal_number)
+                                      : std::make_error_code(std::errc::no_such_process);
     if (error) {
         throw std::system_error(error, "cannot send signal " + std::to_string(signal_number) +
                                            " to process " + std::to_string(pid_));
@@ -140,7 +141,7 @@ SLUICE_INLINE void SubprocessImpl::close() {
         }
     }
     if (process_) {
-        static_cast<void>(sys::signal_process(process_.get(), SIGKILL));
+        static_cast<void>(sys::signal_process(process_.get(), pid_, SIGKILL));
     }
 }
 
@@ -152,7 +153,7 @@ SLUICE_INLINE void SubprocessImpl::end_process() noexcept {
         return;
     }
     core_->unwatch(*this, process_.get());
-    static_cast<void>(sys::signal_process(process_.get(), SIGKILL));
+    static_cast<void>(sys::signal_process(process_.get(), pid_, SIGKILL));
     const Result<int> status = sys::take_exit_status(pid_, true);
     returncode_ = status.ok() ? status.value() : unknown_returncode;
     process_.reset();

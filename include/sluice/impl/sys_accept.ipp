@@ -1,11 +1,10 @@
-// Peeking and random bits for Linux.
+// Peeking and random bits.
 #pragma once
 
 #include <sluice/impl/sys_posix.ipp>
 
 #include <sluice/detail/sys_accept.hpp>
 
-#include <sys/random.h>
 #include <sys/socket.h>
 
 namespace sluice::inline v0_1::detail::sys {
@@ -16,8 +15,8 @@ SLUICE_INLINE IoResult peek(int fd, MutableBytes into) noexcept {
 
 SLUICE_INLINE std::uint64_t random_bits() noexcept {
     std::uint64_t bits = 0;
-    if (::getrandom(&bits, sizeof bits, GRND_NONBLOCK) != static_cast<ssize_t>(sizeof bits)) {
-        // Before the kernel has gathered enough, early at boot: the clock and where the stack is.
+    if (!os::random(std::as_writable_bytes(std::span(&bits, 1)))) {
+        // The clock and where the stack is.
         bits = static_cast<std::uint64_t>(now().time_since_epoch().count()) ^
                reinterpret_cast<std::uintptr_t>(&bits);
     }

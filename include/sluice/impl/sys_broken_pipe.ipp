@@ -1,4 +1,4 @@
-// NoBrokenPipe: calls that know no MSG_NOSIGNAL and can end in SIGPIPE all the same.
+// NoBrokenPipe for Linux: calls that know no MSG_NOSIGNAL and can end in SIGPIPE all the same.
 #pragma once
 
 #include <sluice/config.hpp>
@@ -13,7 +13,7 @@ namespace sluice::inline v0_1::detail::sys {
 /// caused, whose errno must have been looked at by then. Others are left alone: one that was pending before belongs to the program.
 class NoBrokenPipe {
 public:
-    NoBrokenPipe() noexcept {
+    explicit NoBrokenPipe(int /*fd*/) noexcept {
         ::sigemptyset(&signal_);
         ::sigaddset(&signal_, SIGPIPE);
         ::pthread_sigmask(SIG_BLOCK, &signal_, &before_);

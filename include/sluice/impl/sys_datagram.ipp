@@ -1,4 +1,4 @@
-// Datagram sockets for Linux: recvmmsg(2) and sendmmsg(2), what travels beside the data, multicast.
+// Datagram sockets: batches of messages, what travels beside the data, multicast.
 #pragma once
 
 #include <sluice/impl/sys_posix.ipp>
@@ -10,14 +10,9 @@
 #include <array>
 #include <cstring>
 
-#include <netinet/udp.h>
 #include <sys/stat.h>
 
 namespace sluice::inline v0_1::detail::sys {
-
-// udp(7); the numbers for C libraries that are older than the kernel.
-inline constexpr int udp_segment_option = 103;
-inline constexpr int udp_gro_option = 104;
 
 /// Without the zeros that fill a sockaddr_storage, since a batch has many of them.
 union DatagramAddress {
@@ -37,12 +32,12 @@ struct SentControl {
 
 class DatagramHeaders {
 public:
-    std::array<mmsghdr, limits::datagram_batch> received{};
+    std::array<os::Message, limits::datagram_batch> received{};
     std::array<iovec, limits::datagram_batch> received_pieces{};
     std::array<DatagramAddress, limits::datagram_batch> senders;
     std::array<ReceivedControl, limits::datagram_batch> received_controls;
 
-    std::array<mmsghdr, limits::datagram_batch> sent{};
+    std::array<os::Message, limits::datagram_batch> sent{};
     std::array<iovec, limits::datagram_batch> sent_pieces{};
     std::array<DatagramAddress, limits::datagram_batch> targets;
     std::array<SentControl, limits::datagram_batch> sent_controls;
@@ -110,25 +105,14 @@ SLUICE_INLINE void store_sender(DatagramHeaders& headers, const DatagramAddress&
             return;
         }
         default: {
-            const char* const path = native_address.local.sun_path;
-            const std::size_t header = offsetof(sockaddr_un, sun_path);
-            std::size_t length = size > header ? size - header : 0;
-            if (length > 0 && path[0] != '\0') {
-                length = ::strnlen(path, std::min(length, sizeof native_address.local.sun_path));
-                if (length == sizeof native_address.local.sun_path) {
-                    // Bound without room for a NUL, which any peer can do: one byte more is told
-                    // than there is room for (unix(7)). We have no such names.
-                    length = 0;
-                }
-            }
-            const std::string_view name(path, length);
+            const std::string_view name = path_of(native_address.local, size);
             if (sender.family() == Family::unix_domain && sender.path() == name) {
                 return;
             }
             const auto known = std::ranges::find_if(
                 headers.paths, [name](const auto& address) { return address.path() == name; });
-            if (length == 0 || known != headers.paths.end()) {
-                sender = length == 0 ? SocketAddress() : *known;
+            if (name.empty() || known != headers.paths.end()) {
+                sender = name.empty() ? SocketAddress() : *known;
                 return;
             }
             NativeAddress whole;
@@ -152,13 +136,14 @@ SLUICE_INLINE std::size_t read_control(msghdr& header, Datagram& datagram) noexc
         if (entry->cmsg_len >= CMSG_LEN(sizeof value)) {
             std::memcpy(&value, CMSG_DATA(entry), sizeof value);
         }
-        if (entry->cmsg_level == SOL_UDP && entry->cmsg_type == udp_gro_option) {
+        if (entry->cmsg_level == IPPROTO_UDP && entry->cmsg_type == os::udp_gro) {
             segment_bytes = static_cast<std::size_t>(value);
-        } else if ((entry->cmsg_level == IPPROTO_IP && entry->cmsg_type == IP_TOS) ||
+        } else if ((entry->cmsg_level == IPPROTO_IP && entry->cmsg_type == os::received_tos) ||
                    (entry->cmsg_level == IPPROTO_IPV6 && entry->cmsg_type == IPV6_TCLASS)) {
             datagram.ecn = static_cast<std::uint8_t>(static_cast<unsigned>(value) & 3U);
-        } else if ((entry->cmsg_level == IPPROTO_IP && entry->cmsg_type == IP_TTL) ||
-                   (entry->cmsg_level == IPPROTO_IPV6 && entry->cmsg_type == IPV6_HOPLIMIT)) {
+        } else if ((entry->cmsg_level == IPPROTO_IP && entry->cmsg_type == os::received_ttl) ||
+                   (entry->cmsg_level == IPPROTO_IPV6 &&
+                    entry->cmsg_type == os::received_hop_limit)) {
             datagram.ttl = static_cast<std::uint8_t>(value);
         }
     }
@@ -183,18 +168,11 @@ SLUICE_INLINE IoResult receive_datagrams(int fd, DatagramHeaders& headers,
         header.msg_flags = 0;
     }
     const ssize_t received = retry_interrupted([&]() -> ssize_t {
-        if (count > 1) {
-            return ::recvmmsg(fd, headers.received.data(), static_cast<unsigned>(count), 0,
-                              nullptr);
-        }
-        // One alone is cheaper this way.
-        const ssize_t size = ::recvmsg(fd, &headers.received[0].msg_hdr, 0);
-        headers.received[0].msg_len = static_cast<unsigned>(std::max<ssize_t>(size, 0));
-        return size < 0 ? size : 1;
+        return os::receive_messages(fd, std::span(headers.received).first(count));
     });
     for (std::size_t index = 0; received > 0 && index < static_cast<std::size_t>(received);
          ++index) {
-        mmsghdr& entry = headers.received[index];
+        os::Message& entry = headers.received[index];
         Datagram& datagram = datagrams[index];
         datagram.data = {slots.memory + index * slots.stride, entry.msg_len};
         datagram.truncated = (entry.msg_hdr.msg_flags & MSG_TRUNC) != 0;
@@ -222,8 +200,8 @@ SLUICE_INLINE void fill_outgoing(msghdr& header, iovec& piece, DatagramAddress& 
         header.msg_control = &control;
         header.msg_controllen = sizeof control.space;
         cmsghdr* const entry = CMSG_FIRSTHDR(&header);
-        entry->cmsg_level = SOL_UDP;
-        entry->cmsg_type = udp_segment_option;
+        entry->cmsg_level = IPPROTO_UDP;
+        entry->cmsg_type = os::udp_segment;
         entry->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
         const auto segment_bytes = static_cast<std::uint16_t>(datagram.segment_bytes);
         std::memcpy(CMSG_DATA(entry), &segment_bytes, sizeof segment_bytes);
@@ -237,10 +215,8 @@ SLUICE_INLINE IoResult send_datagrams(int fd, DatagramHeaders& headers,
         fill_outgoing(headers.sent[index].msg_hdr, headers.sent_pieces[index],
                       headers.targets[index], headers.sent_controls[index], datagrams[index]);
     }
-    return moved(retry_interrupted([&] {
-        return ::sendmmsg(fd, headers.sent.data(), static_cast<unsigned>(datagrams.size()),
-                          MSG_NOSIGNAL);
-    }));
+    return moved(retry_interrupted(
+        [&] { return os::send_messages(fd, std::span(headers.sent).first(datagrams.size())); }));
 }
 
 SLUICE_INLINE IoResult send_datagram(int fd, const OutgoingDatagram& datagram) noexcept {
@@ -248,7 +224,7 @@ SLUICE_INLINE IoResult send_datagram(int fd, const OutgoingDatagram& datagram) n
     if (datagram.segment_bytes == 0) {
         const socklen_t size = datagram.to != nullptr ? fill_native(target, *datagram.to) : 0;
         const ssize_t sent = retry_interrupted([&] {
-            return ::sendto(fd, datagram.data.data(), datagram.data.size(), MSG_NOSIGNAL,
+            return ::sendto(fd, datagram.data.data(), datagram.data.size(), os::send_flags,
                             datagram.to != nullptr ? &target.any : nullptr, size);
         });
         return moved(sent < 0 ? sent : 1);
@@ -257,7 +233,7 @@ SLUICE_INLINE IoResult send_datagram(int fd, const OutgoingDatagram& datagram) n
     iovec piece{};
     SentControl control{};
     fill_outgoing(header, piece, target, control, datagram);
-    const ssize_t sent = retry_interrupted([&] { return ::sendmsg(fd, &header, MSG_NOSIGNAL); });
+    const ssize_t sent = retry_interrupted([&] { return ::sendmsg(fd, &header, os::send_flags); });
     return moved(sent < 0 ? sent : 1);
 }
 
@@ -279,11 +255,11 @@ SLUICE_INLINE std::error_code set_datagram_option(int fd, Family family, Datagra
         case DatagramOption::broadcast:
             return set_int_option(fd, SOL_SOCKET, SO_BROADCAST, value);
         case DatagramOption::gro:
-            return set_int_option(fd, SOL_UDP, udp_gro_option, value);
+            return set_int_option(fd, IPPROTO_UDP, os::udp_gro, value);
         case DatagramOption::receive_ecn:
             return set_both(IP_RECVTOS, IPV6_RECVTCLASS);
         case DatagramOption::receive_ttl:
-            return set_both(IP_RECVTTL, IPV6_RECVHOPLIMIT);
+            return set_both(IP_RECVTTL, os::ipv6_receive_hop_limit);
         case DatagramOption::ttl:
             return set_both(IP_TTL, IPV6_UNICAST_HOPS);
         case DatagramOption::multicast_ttl:
@@ -304,7 +280,7 @@ SLUICE_INLINE std::error_code set_datagram_option(int fd, Family family, Datagra
 SLUICE_INLINE bool has_segmentation(int fd) noexcept {
     int value = 0;
     socklen_t size = sizeof value;
-    return ::getsockopt(fd, SOL_UDP, udp_segment_option, &value, &size) == 0;
+    return ::getsockopt(fd, IPPROTO_UDP, os::udp_segment, &value, &size) == 0;
 }
 
 SLUICE_INLINE std::error_code change_membership(int fd, bool join, const SocketAddress& group,

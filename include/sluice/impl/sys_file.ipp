@@ -1,9 +1,8 @@
-// Files for Linux: what they are, reading them, and sending them without reading them.
+// Files: what they are, reading them, and sending them without reading them.
 //
 // Thin like sys_posix.ipp.
 #pragma once
 
-#include <sluice/impl/sys_broken_pipe.ipp>
 #include <sluice/impl/sys_posix.ipp>
 
 #include <sluice/detail/sys.hpp>
@@ -13,7 +12,6 @@
 #include <cerrno>
 
 #include <fcntl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -27,7 +25,7 @@ SLUICE_INLINE Result<FileStatus> file_status(int fd) noexcept {
         return Result<FileStatus>::failure(errno);
     }
     FileStatus answer;
-    answer.readable = (flags & O_ACCMODE) != O_WRONLY && (flags & O_PATH) == 0;
+    answer.readable = (flags & O_ACCMODE) != O_WRONLY && (flags & os::open_path_only) == 0;
     answer.regular = S_ISREG(status.st_mode);
     answer.directory = S_ISDIR(status.st_mode);
     answer.size = status.st_size;
@@ -43,13 +41,10 @@ SLUICE_INLINE IoResult sendfile(int fd, int file, std::int64_t offset, std::size
     // The signal may be there whatever the answer is: the kernel sends in pieces, and where a later
     // one met a broken pipe the answer is what the earlier ones sent. With TLS in the kernel that can
     // be everything, since it counts what waits for the rest of its record.
-    const NoBrokenPipe no_signal;
+    const NoBrokenPipe no_signal(fd);
     const std::size_t most = std::min(count, limits::file_call_bytes);
-    const ssize_t sent = retry_interrupted([&] {
-        auto from = static_cast<off_t>(offset);
-        return ::sendfile(fd, file, &from, most);
-    });
-    return moved(sent);
+    return moved(retry_interrupted(
+        [&] { return os::sendfile(fd, file, static_cast<off_t>(offset), most); }));
 }
 
 SLUICE_INLINE IoResult read_file(int file, std::int64_t offset, MutableBytes into,
@@ -60,13 +55,7 @@ SLUICE_INLINE IoResult read_file(int file, std::int64_t offset, MutableBytes int
             retry_interrupted([&] { return ::pread(file, into.data(), into.size(), from); }));
     }
     const iovec space{into.data(), into.size()};
-    const ssize_t count =
-        retry_interrupted([&] { return ::preadv2(file, &space, 1, from, RWF_NOWAIT); });
-    // EOPNOTSUPP: not on this file system (preadv2(2)). A filter that knows no preadv2 says ENOSYS.
-    if (count < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
-        return IoResult::would_block();
-    }
-    return moved(count);
+    return moved(retry_interrupted([&] { return os::read_from_memory(file, space, from); }));
 }
 
 SLUICE_INLINE Result<std::FILE*> open_private_file(const std::string& path) noexcept {

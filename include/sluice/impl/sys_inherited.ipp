@@ -1,4 +1,4 @@
-// What a process on Linux inherits. One function, one system call, but for the kind of a descriptor.
+// What a process inherits. One function, one system call, but for the kind of a descriptor.
 #pragma once
 
 #include <sluice/impl/sys_posix.ipp>
@@ -42,13 +42,12 @@ SLUICE_INLINE DescriptorKind descriptor_kind(int fd) noexcept {
     if (S_ISFIFO(status.st_mode)) {
         return DescriptorKind::pipe;
     }
-    int family = AF_UNSPEC;
+    const int family = os::socket_family(fd);
     int type = 0;
-    socklen_t size = sizeof family;
+    socklen_t size = sizeof type;
     // Both fail with ENOTSOCK for what is no socket. Netlink has datagrams, too, that no endpoint of
     // ours understands.
-    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 ||
-        ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+    if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
         (family != AF_INET && family != AF_INET6 && family != AF_UNIX)) {
         return DescriptorKind::other;
     }

@@ -1,7 +1,6 @@
-// Pipes, FIFOs and terminals for Linux. Thin like sys_posix.ipp, with the lore of terminals.
+// Pipes, FIFOs and terminals. Thin like sys_posix.ipp, with the lore of terminals.
 #pragma once
 
-#include <sluice/impl/sys_broken_pipe.ipp>
 #include <sluice/impl/sys_posix.ipp>
 
 #include <sluice/detail/sys_pipes.hpp>
@@ -11,7 +10,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -42,8 +40,8 @@ SLUICE_INLINE Result<PipeStatus> pipe_status(int fd) noexcept {
     const int access = flags & O_ACCMODE;
     PipeStatus answer;
     answer.kind = pipe_kind(fd, status.st_mode);
-    answer.readable = access != O_WRONLY && (flags & O_PATH) == 0;
-    answer.writable = access != O_RDONLY && (flags & O_PATH) == 0;
+    answer.readable = access != O_WRONLY && (flags & os::open_path_only) == 0;
+    answer.writable = access != O_RDONLY && (flags & os::open_path_only) == 0;
     answer.blocking = (flags & O_NONBLOCK) == 0;
     return answer;
 }
@@ -56,9 +54,8 @@ SLUICE_INLINE void set_blocking(int fd) noexcept {
 }
 
 SLUICE_INLINE bool unshare_terminal(int fd) noexcept {
-    // Opening the master's end anew would make another terminal (ptmx(4)); only it has a number.
-    unsigned number = 0;
-    if (::ioctl(fd, TIOCGPTN, &number) == 0) {
+    // Opening the master's end anew would make another terminal (ptmx(4)).
+    if (os::is_terminal_master(fd)) {
         return false;
     }
     std::array<char, 256> path{};
@@ -74,7 +71,7 @@ SLUICE_INLINE bool unshare_terminal(int fd) noexcept {
     if (own >= 0) {
         unshared = ::fstat(fd, &ours) == 0 && ::fstat(own, &opened) == 0 &&
                    ours.st_rdev == opened.st_rdev &&
-                   retry_interrupted([&] { return ::dup3(own, fd, O_CLOEXEC); }) >= 0;
+                   retry_interrupted([&] { return os::replace_descriptor(own, fd); }) >= 0;
         ::close(own);
     }
     return unshared;
@@ -92,7 +89,7 @@ SLUICE_INLINE IoResult write_gathered(int fd, std::span<const Bytes> pieces) noe
         vectors[index] = {const_cast<std::byte*>(pieces[index].data()), pieces[index].size()};
     }
     // With a reader that leaves in the middle what was written is the answer, and there is the signal.
-    const NoBrokenPipe no_signal;
+    const NoBrokenPipe no_signal(fd);
     return moved(retry_interrupted(
         [&] { return ::writev(fd, vectors.data(), static_cast<int>(pieces.size())); }));
 }

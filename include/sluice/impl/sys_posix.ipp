@@ -1,6 +1,7 @@
-// The system for Linux: sockets, clock, threads, signals, names. Thin: one function, one system
-// call.
+// The system: sockets, clock, threads, signals, names. Thin: one function, one system call.
 #pragma once
+
+#include <sluice/impl/sys_native.ipp>
 
 #include <sluice/callback.hpp>
 #include <sluice/detail/sys.hpp>
@@ -18,9 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,6 +78,20 @@ SLUICE_INLINE NativeAddress::NativeAddress(const SocketAddress& address) noexcep
     }
 }
 
+/// The path, or the abstract name; empty where there is neither.
+SLUICE_INLINE std::string_view path_of(const sockaddr_un& local, socklen_t size) noexcept {
+    const std::size_t header = offsetof(sockaddr_un, sun_path);
+    const std::size_t length = size > header ? size - header : 0;
+    const char* const path = local.sun_path;
+    if (length == 0 || (os::has_abstract_names && path[0] == '\0')) {
+        return {path, length};
+    }
+    const std::size_t end = ::strnlen(path, std::min(length, sizeof local.sun_path));
+    // Bound without room for a NUL, which any peer can do: one byte more is told than there is room
+    // for (unix(7)). We have no such names.
+    return {path, end == sizeof local.sun_path ? 0 : end};
+}
+
 SLUICE_INLINE SocketAddress NativeAddress::value() const noexcept try {
     switch (storage.ss_family) {
         case AF_INET: {
@@ -96,16 +109,7 @@ SLUICE_INLINE SocketAddress NativeAddress::value() const noexcept try {
         }
         case AF_UNIX: {
             const auto* local = reinterpret_cast<const sockaddr_un*>(&storage);
-            const std::size_t header = offsetof(sockaddr_un, sun_path);
-            std::size_t length = size > header ? size - header : 0;
-            if (length > 0 && local->sun_path[0] != '\0') {
-                length = ::strnlen(local->sun_path, std::min(length, sizeof local->sun_path));
-                if (length == sizeof local->sun_path) {
-                    // Bound without room for a NUL, which any peer can do. We have no such names.
-                    length = 0;
-                }
-            }
-            return SocketAddress::unix_path({local->sun_path, length});
+            return SocketAddress::unix_path(path_of(*local, size));
         }
         default:
             return {};
@@ -190,7 +194,7 @@ SLUICE_INLINE bool call_in_forked_child(void (*function)()) noexcept {
 // ---- sockets ----
 
 SLUICE_INLINE Result<int> open_socket(Family family, SocketType type) noexcept {
-    const int fd = ::socket(native(family), native(type) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int fd = os::open_socket(native(family), native(type));
     return fd >= 0 ? Result<int>(fd) : Result<int>::failure(errno);
 }
 
@@ -201,7 +205,7 @@ SLUICE_INLINE std::error_code set_option(int fd, SocketOption option, bool on) n
     };
     static constexpr Name names[] = {
         {IPPROTO_TCP, TCP_NODELAY}, {SOL_SOCKET, SO_REUSEADDR},  {SOL_SOCKET, SO_REUSEPORT},
-        {SOL_SOCKET, SO_KEEPALIVE}, {IPPROTO_IPV6, IPV6_V6ONLY}, {IPPROTO_TCP, TCP_CORK},
+        {SOL_SOCKET, SO_KEEPALIVE}, {IPPROTO_IPV6, IPV6_V6ONLY}, {IPPROTO_TCP, os::tcp_cork},
     };
     const Name name = names[static_cast<std::size_t>(option)];
     const int value = on ? 1 : 0;
@@ -238,8 +242,7 @@ SLUICE_INLINE Result<int> accept(int fd, SocketAddress& peer) noexcept {
     NativeAddress native_address;
     const int accepted = retry_interrupted([&] {
         native_address.size = sizeof native_address.storage;
-        return ::accept4(fd, native_address.get(), &native_address.size,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        return os::accept(fd, native_address.get(), &native_address.size);
     });
     if (accepted >= 0) {
         peer = native_address.value();
@@ -294,7 +297,7 @@ SLUICE_INLINE IoResult recv(int fd, MutableBytes into) noexcept {
 
 SLUICE_INLINE IoResult send(int fd, Bytes from) noexcept {
     return moved(
-        retry_interrupted([&] { return ::send(fd, from.data(), from.size(), MSG_NOSIGNAL); }));
+        retry_interrupted([&] { return ::send(fd, from.data(), from.size(), os::send_flags); }));
 }
 
 SLUICE_INLINE IoResult send_gathered(int fd, std::span<const Bytes> pieces,
@@ -307,8 +310,8 @@ SLUICE_INLINE IoResult send_gathered(int fd, std::span<const Bytes> pieces,
     }
     msghdr message{};
     message.msg_iov = vectors.data();
-    message.msg_iovlen = pieces.size();
-    const int flags = MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+    message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(pieces.size());
+    const int flags = os::send_flags | (more_follows ? os::more_follows : 0);
     return moved(retry_interrupted([&] { return ::sendmsg(fd, &message, flags); }));
 }
 
@@ -317,39 +320,36 @@ SLUICE_INLINE std::error_code shutdown_write(int fd) noexcept {
 }
 
 SLUICE_INLINE void close(int fd) noexcept {
-    // Not repeated after EINTR: Linux has freed the number by then (close(2)), another thread may
-    // own it.
+    // Not repeated after EINTR: the number has been freed by then (close(2)), another thread may own
+    // it.
     ::close(fd);
 }
 
 // ---- wake-up and signals ----
 
 SLUICE_INLINE Result<int> open_wake() noexcept {
-    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    const int fd = os::open_wake();
     return fd >= 0 ? Result<int>(fd) : Result<int>::failure(errno);
 }
 
 SLUICE_INLINE void signal_wake(int fd) noexcept {
-    const std::uint64_t one = 1;
-    // A full counter is readable all the same.
-    static_cast<void>(::write(fd, &one, sizeof one) < 0);
+    os::signal_wake(fd);
 }
 
 SLUICE_INLINE void drain_wake(int fd) noexcept {
-    std::uint64_t count = 0;
-    static_cast<void>(::read(fd, &count, sizeof count) < 0);
+    os::drain_wake(fd);
 }
 
 SLUICE_INLINE std::error_code set_signal_handler(int signal_number, void (*handler)(int)) noexcept {
     struct sigaction action{};
     action.sa_handler = handler != nullptr ? handler : SIG_DFL;
     action.sa_flags = SA_RESTART;
-    ::sigfillset(&action.sa_mask);
+    sigfillset(&action.sa_mask);
     return outcome(::sigaction(signal_number, &action, nullptr));
 }
 
 SLUICE_INLINE bool is_main_thread() noexcept {
-    return ::syscall(SYS_gettid) == ::getpid();
+    return os::is_main_thread();
 }
 
 }  // namespace sluice::inline v0_1::detail::sys

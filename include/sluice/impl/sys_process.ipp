@@ -1,4 +1,4 @@
-// Programs for Linux: posix_spawn(3), which does not copy this process, tells what execve(2) said, and
+// Programs: posix_spawn(3), which does not copy this process, tells what execve(2) said, and
 // can undo in the child what belongs to the parent.
 #pragma once
 
@@ -11,7 +11,6 @@
 
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +18,7 @@ namespace sluice::inline v0_1::detail::sys {
 
 SLUICE_INLINE Result<PipeEnds> open_pipe() noexcept {
     std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    if (os::open_pipe(ends) != 0) {
         return Result<PipeEnds>::failure(errno);
     }
     return PipeEnds{.reading = ends[0], .writing = ends[1]};
@@ -55,18 +54,18 @@ struct SpawnPlan {
     int describe(const ProgramStart& start) noexcept {
         sigset_t none;
         sigset_t all;
-        ::sigemptyset(&none);
-        ::sigfillset(&all);
+        sigemptyset(&none);
+        sigfillset(&all);
         // The two whose action cannot be changed must not be asked for.
-        ::sigdelset(&all, SIGKILL);
-        ::sigdelset(&all, SIGSTOP);
+        sigdelset(&all, SIGKILL);
+        sigdelset(&all, SIGSTOP);
         int error = ::posix_spawnattr_setsigmask(&attributes, &none);
         if (error == 0) {
             error = ::posix_spawnattr_setsigdefault(&attributes, &all);
         }
         if (error == 0) {
-            error = ::posix_spawnattr_setflags(&attributes,
-                                               POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+            constexpr int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | os::spawn_flags;
+            error = ::posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
         }
         for (int stream = 0; error == 0 && stream < 3; ++stream) {
             const int from = start.streams[static_cast<std::size_t>(stream)];
@@ -74,12 +73,9 @@ struct SpawnPlan {
                 error = ::posix_spawn_file_actions_adddup2(&actions, from, stream);
             }
         }
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
-        // Ours are close-on-exec; the rest of the program may have been less careful.
         if (error == 0) {
-            error = ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+            error = os::keep_standard_streams(actions, start.streams);
         }
-#endif
         if (error == 0 && !start.folder.empty()) {
             error = ::posix_spawn_file_actions_addchdir_np(&actions, start.folder.c_str());
         }
@@ -109,15 +105,14 @@ SLUICE_INLINE Result<int> start_program(const ProgramStart& start) {
         variables = pointers_to(*start.environment);
     }
     pid_t pid = -1;
-    const int error =
-        ::posix_spawnp(&pid, start.command.front().c_str(), &plan.actions, &plan.attributes,
-                       arguments.data(), start.environment != nullptr ? variables.data() : environ);
+    const int error = ::posix_spawnp(
+        &pid, start.command.front().c_str(), &plan.actions, &plan.attributes, arguments.data(),
+        start.environment != nullptr ? variables.data() : os::environment());
     return error == 0 ? Result<int>(pid) : Result<int>::failure(error);
 }
 
 SLUICE_INLINE Result<int> watch_process(int pid) noexcept {
-    // Close-on-exec by itself. glibc knows the call from 2.36 on.
-    const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    const int fd = os::watch_process(pid);
     return fd >= 0 ? Result<int>(fd) : Result<int>::failure(errno);
 }
 
@@ -134,10 +129,8 @@ SLUICE_INLINE Result<int> take_exit_status(int pid, bool may_block) noexcept {
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-SLUICE_INLINE std::error_code signal_process(int process_fd, int signal_number) noexcept {
-    const auto result =
-        static_cast<int>(::syscall(SYS_pidfd_send_signal, process_fd, signal_number, nullptr, 0));
-    return outcome(result);
+SLUICE_INLINE std::error_code signal_process(int process_fd, int pid, int signal_number) noexcept {
+    return outcome(os::signal_process(process_fd, pid, signal_number));
 }
 
 }  // namespace sluice::inline v0_1::detail::sys

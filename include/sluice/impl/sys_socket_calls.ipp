@@ -1,4 +1,4 @@
-// What the socket calls need of Linux besides sys_posix.ipp. One function, one system call.
+// What the socket calls need besides sys_posix.ipp. One function, one system call.
 #pragma once
 
 #include <sluice/impl/sys_posix.ipp>
@@ -33,7 +33,7 @@ SLUICE_INLINE IoResult sock_receive_from(int fd, MutableBytes into,
 SLUICE_INLINE IoResult sock_send_to(int fd, Bytes from, const SocketAddress& to) noexcept {
     const NativeAddress address(to);
     return moved(retry_interrupted([&] {
-        return ::sendto(fd, from.data(), from.size(), MSG_NOSIGNAL, address.get(), address.size);
+        return ::sendto(fd, from.data(), from.size(), os::send_flags, address.get(), address.size);
     }));
 }
 

@@ -1,5 +1,7 @@
-// Files and peers of Unix sockets, for Linux.
+// Files and peers of Unix sockets.
 #pragma once
+
+#include <sluice/impl/sys_native.ipp>
 
 #include <sluice/detail/sys_unix.hpp>
 
@@ -24,7 +26,7 @@ SLUICE_INLINE Result<PathStatus> path_status(const std::string& path) noexcept {
     PathStatus found;
     found.is_socket = S_ISSOCK(status.st_mode);
     found.permissions = status.st_mode & 0777U;
-    found.device = status.st_dev;
+    found.device = static_cast<std::uint64_t>(status.st_dev);
     found.inode = status.st_ino;
     return found;
 }
@@ -41,24 +43,14 @@ SLUICE_INLINE std::error_code set_path_permissions(const std::string& path,
 }
 
 SLUICE_INLINE std::error_code set_socket_permissions(int fd, unsigned permissions) noexcept {
-    return path_outcome(::fchmod(fd, static_cast<mode_t>(permissions)));
+    return path_outcome(os::set_socket_permissions(fd, permissions));
 }
 
 SLUICE_INLINE Result<PeerCredentials> peer_credentials(int fd) noexcept {
-    // struct ucred, which <sys/socket.h> shows to GNU sources only.
-    struct Native {
-        pid_t pid;
-        uid_t uid;
-        gid_t gid;
-    } native{};
-    socklen_t size = sizeof native;
-    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &native, &size) != 0) {
+    PeerCredentials credentials;
+    if (os::peer_credentials(fd, credentials) != 0) {
         return Result<PeerCredentials>::failure(errno);
     }
-    PeerCredentials credentials;
-    credentials.pid = native.pid;
-    credentials.uid = native.uid;
-    credentials.gid = native.gid;
     return credentials;
 }
 
