@@ -27,6 +27,21 @@ install(
     DESTINATION "${sluice_package_dir}"
     COMPONENT dev
 )
+# With SLUICE_IO_URING an archive's user links liburing, and so does who compiles the headers.
+set(sluice_pc_liburing "")
+set(sluice_config_liburing "")
+if(SLUICE_IO_URING)
+    set(sluice_pc_liburing " liburing >= 2.3")
+    set(sluice_config_liburing [=[
+
+find_dependency(PkgConfig)
+pkg_check_modules(sluice_liburing QUIET IMPORTED_TARGET liburing>=2.3)
+if(NOT sluice_liburing_FOUND)
+    set(sluice_FOUND FALSE)
+    set(sluice_NOT_FOUND_MESSAGE "this build of sluice needs liburing 2.3 or newer, found by pkg-config")
+    return()
+endif()]=])
+endif()
 configure_package_config_file(
     "${PROJECT_SOURCE_DIR}/cmake/sluice-config.cmake.in"
     "${PROJECT_BINARY_DIR}/sluice-config.cmake"

@@ -28,6 +28,17 @@ function(sluice_usage target scope)
     target_link_libraries(${target} ${scope} OpenSSL::SSL Threads::Threads)
 endfunction()
 
+# liburing, if the build has it. No header of ours that a user includes sees it, but for the header-only flavour, which
+# learns from the definition that it is there.
+function(sluice_use_liburing target scope)
+    if(SLUICE_IO_URING)
+        target_link_libraries(${target} ${scope} PkgConfig::sluice_liburing)
+        if(scope STREQUAL "INTERFACE")
+            target_compile_definitions(${target} INTERFACE SLUICE_IO_URING=1)
+        endif()
+    endif()
+endfunction()
+
 # The compiled library from the given files of src/.
 function(sluice_add_library target)
     if(SLUICE_SHARED)
@@ -45,6 +56,7 @@ function(sluice_add_library target)
     list(TRANSFORM ARGN PREPEND "${PROJECT_SOURCE_DIR}/src/")
     target_sources(${target} PRIVATE ${ARGN})
     sluice_usage(${target} PUBLIC)
+    sluice_use_liburing(${target} PRIVATE)
     sluice_warnings(${target})
     set_target_properties(
         ${target}
@@ -67,6 +79,7 @@ function(sluice_add_header_only target)
     add_library(sluice::header_only ALIAS ${target})
     target_compile_definitions(${target} INTERFACE SLUICE_HEADER_ONLY=1)
     sluice_usage(${target} INTERFACE)
+    sluice_use_liburing(${target} INTERFACE)
 endfunction()
 
 # An executable of ours (example, test, benchmark) with our warnings.

@@ -20,6 +20,7 @@ build|libgmock-dev|GoogleMock, from the same source as GoogleTest
 build|libbenchmark-dev|Google Benchmark with its CMake package
 build|libfmt-dev|fmt 9 or newer with its CMake package
 build|libssl-dev|OpenSSL 3.0 or newer, headers and libraries
+build|liburing-dev|liburing 2.3 or newer, for SLUICE_IO_URING only (Linux)
 build|ccache|ccache
 build|python3|Python 3.9 or newer
 tests|binutils|nm and readelf

@@ -6,6 +6,7 @@
 #include <sluice/impl/pipe_transport.ipp>
 #include <sluice/impl/proxy_filter.ipp>
 #include <sluice/impl/record_rest.ipp>
+#include <sluice/impl/socket_completions.ipp>
 #include <sluice/impl/socket_file.ipp>
 #include <sluice/impl/socket_transport.ipp>
 #include <sluice/impl/socket_transport_write.ipp>

@@ -6,6 +6,7 @@
 // (checked in debug mode). Nothing is global.
 #pragma once
 
+#include <sluice/backend.hpp>
 #include <sluice/callback.hpp>
 #include <sluice/connection.hpp>
 #include <sluice/counters.hpp>
@@ -42,12 +43,6 @@ namespace detail {
 class Runner;
 }
 
-/// How a loop waits for the system.
-enum class Backend : std::uint8_t {
-    automatic,  ///< $SLUICE_BACKEND if set, else the best one here.
-    epoll,
-};
-
 /// The names getnameinfo found.
 struct HostAndService {
     std::string host;     ///< A name or a literal address.
@@ -63,15 +58,17 @@ class SLUICE_API EventLoop : public DatagramEndpoints,
                              public UnixSockets {
 public:
     /// Throws std::system_error when the system has no descriptors to give, std::invalid_argument
-    /// for an unknown SLUICE_BACKEND.
+    /// for a backend, also one that SLUICE_BACKEND names, that this build has not.
     explicit EventLoop(Backend backend = Backend::automatic);
     /// close(), if that has not been called.
     ~EventLoop();
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
 
-    /// "epoll".
+    /// "epoll", "io_uring" or "kqueue".
     [[nodiscard]] const char* backend_name() const noexcept;
+    /// The same, what of it is in use, and why not what was asked for. For people, not programs.
+    [[nodiscard]] std::string backend_report() const;
     /// The loop that runs on this thread, or null.
     [[nodiscard]] static EventLoop* running() noexcept;
 
@@ -115,7 +112,7 @@ public:
     /// True once close() has run.
     [[nodiscard]] bool is_closed() const noexcept;
     /// Readable when run_once() has something to do, next_timeout() apart. -1 where the backend has
-    /// none.
+    /// none. To be asked on the thread that runs the loop.
     [[nodiscard]] int pollable_fd() const noexcept;
     /// How long a foreign loop may sleep; nothing: until pollable_fd() is readable.
     [[nodiscard]] std::optional<Duration> next_timeout() const noexcept;

@@ -113,6 +113,28 @@ inline constexpr std::size_t stream_block_max_bytes = 64 * 1024;
 
 // Readiness events fetched by one system call.
 inline constexpr std::size_t poll_batch_events = 256;
+// io_uring: entries of the submission queue, one for each event of a batch, and of the completion queue. What
+// does not fit into that the kernel keeps, but a multishot operation ends with it, so it holds what a busy
+// loop's connections can complete at once. And completions taken from it at a time.
+inline constexpr unsigned ring_entries = 256;
+inline constexpr unsigned ring_completion_entries = 4096;
+inline constexpr std::size_t ring_completions = 64;
+// The buffers that it receives into, a power of two of them. What fills several of them in a row is large
+// data, for which recv(2) into a large buffer is cheaper; what then fits into one several times, is not.
+inline constexpr std::size_t ring_buffers = 512;
+inline constexpr std::size_t ring_buffer_bytes = 4 * 1024;
+inline constexpr unsigned ring_large_after_pieces = 4;
+inline constexpr unsigned ring_small_after_reads = 16;
+// How soon a loop that got no ring, for want of descriptors or memory, tries again.
+inline constexpr std::chrono::milliseconds ring_retry_time{10};
+// How often the kernel is asked to go on with work that it does in portions, before that is left to the
+// next wait.
+inline constexpr unsigned ring_work_rounds = 64;
+// And what it sends with one entry into the kernel: connections, bytes, and bytes of one connection, past
+// which copying costs more than a system call.
+inline constexpr std::size_t send_batch_entries = 1024;
+inline constexpr std::size_t send_batch_bytes = 256 * 1024;
+inline constexpr std::size_t batched_send_bytes = 4 * 1024;
 
 // asyncio's backlog, also the number of connections accepted per readiness event.
 inline constexpr int listen_backlog = 100;

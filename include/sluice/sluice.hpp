@@ -3,6 +3,7 @@
 
 #include <sluice/address.hpp>
 #include <sluice/address_range.hpp>
+#include <sluice/backend.hpp>
 #include <sluice/buffer.hpp>
 #include <sluice/bytes.hpp>
 #include <sluice/callback.hpp>

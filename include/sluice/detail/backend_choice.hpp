@@ -1,20 +1,22 @@
 // Which poller a loop gets.
 #pragma once
 
+#include <sluice/backend.hpp>
 #include <sluice/detail/poller.hpp>
 
-#include <cstdint>
 #include <memory>
-
-namespace sluice::inline v0_1 {
-enum class Backend : std::uint8_t;
-}
+#include <string>
 
 namespace sluice::inline v0_1::detail {
 
-/// The poller of `backend`; for Backend::automatic the one that SLUICE_BACKEND names, else the best one
-/// here. Throws what EventLoop's constructor throws.
-std::unique_ptr<Poller> make_poller(Backend backend);
+struct PollerChoice {
+    std::unique_ptr<Poller> poller;
+    std::string instead_of;  // what was asked for and why it is not this; empty if it is
+};
+
+/// The poller of `backend`; for Backend::automatic the one that SLUICE_BACKEND names, else the first of the build. Throws
+/// what EventLoop's constructor throws.
+PollerChoice choose_poller(Backend backend);
 
 }  // namespace sluice::inline v0_1::detail
 

@@ -13,6 +13,6 @@ std::unique_ptr<Poller> make_epoll_poller();
 
 }  // namespace sluice::inline v0_1::detail
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && SLUICE_HAS_EPOLL
 #include <sluice/impl/epoll.ipp>
 #endif

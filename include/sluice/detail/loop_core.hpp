@@ -12,6 +12,7 @@
 #include <sluice/detail/poller.hpp>
 #include <sluice/detail/ready.hpp>
 #include <sluice/detail/receive_area.hpp>
+#include <sluice/detail/stream_completions.hpp>
 #include <sluice/detail/timer_heap.hpp>
 #include <sluice/detail/warm_list.hpp>
 #include <sluice/detail/write_queue.hpp>
@@ -121,7 +122,7 @@ public:
     /// How long run_once would sleep at most: zero when something is ready, none when nothing is
     /// scheduled.
     [[nodiscard]] std::optional<Duration> next_timeout() const noexcept;
-    /// Anything left to wait for: scheduled callbacks or timers.
+    /// Inside run_once().
     [[nodiscard]] bool running() const noexcept { return running_; }
     /// The time as of the first question in this iteration, which costs a clock reading; now, when
     /// the loop does not run.
@@ -141,6 +142,14 @@ public:
     /// more.
     void unwatch(Watcher& watcher, int fd) noexcept;
     [[nodiscard]] Poller& poller() noexcept { return *poller_; }
+    /// What the poller can do for stream transports; mostly null.
+    [[nodiscard]] StreamCompletions* completions() noexcept { return completions_; }
+    /// For whoever leaves the loop, which may not wait again soon: nothing is left unsent for that.
+    void send_what_is_held() noexcept {
+        if (completions_ != nullptr) {
+            completions_->send_all_now();
+        }
+    }
     [[nodiscard]] const Poller& poller() const noexcept { return *poller_; }
 
     /// Descriptors that transports own, which add_reader() and friends must refuse.
@@ -255,6 +264,7 @@ private:
     void read_iteration_time() noexcept;
 
     std::unique_ptr<Poller> poller_;
+    StreamCompletions* completions_;
     std::shared_ptr<RemoteQueue> remote_;
     Workers* workers_ = nullptr;
     std::vector<Callback> remote_batch_;

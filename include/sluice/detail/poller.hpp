@@ -10,12 +10,23 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 
 namespace sluice::inline v0_1::detail {
 
+class StreamCompletions;
+
 /// What a watcher wants to hear of, or has become; bits.
-enum class Readiness : std::uint8_t { none = 0, readable = 1, writable = 2, both = 3 };
+enum class Readiness : std::uint8_t {
+    none = 0,
+    readable = 1,
+    writable = 2,
+    both = 3,
+    // For a backend with completions only, and never together with `readable`:
+    received = 4,  // it has received bytes, the end or an error: StreamCompletions::take()
+    parked = 8,    // nothing now, but what it has received is to be kept
+};
 
 constexpr Readiness operator|(Readiness a, Readiness b) noexcept {
     return static_cast<Readiness>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
@@ -66,7 +77,10 @@ public:
     virtual ~Poller() = default;
 
     /// Starts watching `fd`. Level-triggered and persistent. One watcher per descriptor.
+    /// operation_not_permitted: the system cannot wait for such a file. After an error nothing is
+    /// watched.
     virtual std::error_code add(Watcher& watcher, int fd, Readiness interest) noexcept = 0;
+    /// Meanwhile watcher.interest() is what has been watched so far, and after an error still is.
     virtual std::error_code modify(Watcher& watcher, int fd, Readiness interest) noexcept = 0;
     /// Stops watching. To be called before the descriptor is closed: epoll forgets a descriptor
     /// only with its last duplicate.
@@ -81,11 +95,17 @@ public:
     /// into one.
     virtual void wake() noexcept = 0;
 
+    /// What it can do for stream transports beyond waiting; null: nothing.
+    [[nodiscard]] virtual StreamCompletions* completions() noexcept { return nullptr; }
+
     /// "epoll", "io_uring", "kqueue", "iocp".
     [[nodiscard]] virtual const char* name() const noexcept = 0;
+    /// What it uses of the system beyond its name, and what it does without and why, for people; may
+    /// be empty.
+    [[nodiscard]] virtual std::string features() const { return {}; }
     /// Readable when wait() would not sleep, for embedding in a foreign loop; -1 if the backend has
-    /// none.
-    [[nodiscard]] virtual int pollable_fd() const noexcept = 0;
+    /// none. Another thread may run the loop later, but then asks again.
+    [[nodiscard]] virtual int pollable_fd() noexcept = 0;
 };
 
 }  // namespace sluice::inline v0_1::detail

@@ -8,6 +8,7 @@
 #include <sluice/descriptor.hpp>
 #include <sluice/detail/record_rest.hpp>
 #include <sluice/detail/result.hpp>
+#include <sluice/detail/stream_completions.hpp>
 #include <sluice/detail/stream_transport.hpp>
 
 #include <memory>
@@ -15,7 +16,10 @@
 
 namespace sluice::inline v0_1::detail {
 
-class SocketTransport final : public StreamTransport, private Watcher, private RecordRestUser {
+class SocketTransport final : public StreamTransport,
+                              private Watcher,
+                              private RecordRestUser,
+                              private BatchedSender {
 public:
     /// Takes the connected descriptor over. `core` must outlive the transport or detach it.
     static Ref<SocketTransport> create(LoopCore& core, Descriptor socket, SocketAddress local,
@@ -56,10 +60,14 @@ private:
 
     void on_ready(Readiness events) noexcept override;
     void look_again() noexcept override;
+    void not_sent(Bytes unsent, std::error_code error) noexcept override;
+    void send_held() noexcept override;
     void extra_info(std::uint32_t key, void* value) const override;
 
     void run_start() noexcept override;
+    void protocol_changed() noexcept override;
     void update_interest() noexcept override;
+    [[nodiscard]] bool holds_sent_bytes() const noexcept override { return holds_bytes(); }
     void reading_resumed() noexcept override {
         note_received();
         update_interest();
@@ -80,6 +88,12 @@ private:
     [[nodiscard]] bool kernel_opens() const noexcept { return rest_ != nullptr; }
     [[nodiscard]] bool all_sent() const noexcept { return queue_.empty() && records_ == nullptr; }
     [[nodiscard]] bool read_once(std::size_t& budget_bytes) noexcept;
+    [[nodiscard]] Readiness reading_interest() noexcept;
+    [[nodiscard]] bool deliver_received(std::size_t& budget_bytes) noexcept;
+    void deliver_piece(ReceivedPiece& piece) noexcept;
+    void note_read_size(bool large, unsigned times_in_a_row) noexcept;
+    void count_received(std::size_t byte_count) noexcept;
+    [[nodiscard]] bool send_later(Bytes bytes) noexcept;
     void receive_eof() noexcept;
     [[nodiscard]] bool send_files() noexcept;
     [[nodiscard]] IoResult send_front_file(std::size_t most, std::size_t& offered) noexcept;
@@ -95,6 +109,10 @@ private:
     int fd_;
     bool kernel_seals_ = false;
     bool corked_ = false;
+    // The backend receives for it, or has something left that it received.
+    bool receives_ = false;
+    bool reads_large_ = false;                            // so it receives by itself
+    std::uint8_t contrary_reads_ = 0;                     // in a row, which speak for the other way
     std::unique_ptr<RecordRest> rest_;                    // of a kernel that opens records
     std::unique_ptr<std::vector<KernelRecord>> records_;  // unsent; rarely any
     SocketAddress local_;
@@ -104,6 +122,7 @@ private:
 }  // namespace sluice::inline v0_1::detail
 
 #ifdef SLUICE_HEADER_ONLY
+#include <sluice/impl/socket_completions.ipp>
 #include <sluice/impl/socket_transport.ipp>
 #include <sluice/impl/socket_transport_write.ipp>
 #endif

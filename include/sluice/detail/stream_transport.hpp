@@ -118,12 +118,16 @@ protected:
     /// `pieces`. Sets write_blocked_ when not everything was taken. False if the connection failed.
     [[nodiscard]] virtual bool send_pieces(std::span<const Bytes> pieces,
                                            std::size_t& sent) noexcept = 0;
+    /// Are there bytes that count as sent and still are in the process?
+    [[nodiscard]] virtual bool holds_sent_bytes() const noexcept { return false; }
     /// Makes what is watched below agree with is_reading() and write_blocked_.
     virtual void update_interest() noexcept = 0;
     /// Ends the connection for `reason`, dropping what is queued. The first reason stands.
     virtual void end_with(std::error_code reason) noexcept = 0;
     /// Starts: make_protocol_if_needed(), made(), reading.
     virtual void run_start() noexcept = 0;
+    /// protocol_ is another one.
+    virtual void protocol_changed() noexcept {}
     /// Input that was left over may be delivered again.
     virtual void run_input() noexcept {}
     /// Reading may go on; the leaf's part of resume_reading().
@@ -233,6 +237,8 @@ protected:
     bool write_blocked_ : 1 = false;
     // Not by the lower side, but by a file that is being read.
     bool awaits_file_ : 1 = false;
+    // What a callback wrote is being sent at its end: it may leave together with others' bytes.
+    bool flushing_ : 1 = false;
     // Another transport has taken this one over (start_tls): the old handle must not write.
     bool taken_over_ : 1 = false;
     // A leaf whose other end never reads: writing to it is a mistake.

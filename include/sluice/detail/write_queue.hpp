@@ -149,6 +149,8 @@ public:
     void append_copy(Bytes bytes);
     void append_owned(Buffer owner);
     void append_static(Bytes bytes);
+    /// Puts bytes before all others.
+    void prepend_copy(Bytes bytes);
     /// Copies into a block of `pool`, which is lent when the tail has no room.
     void append_gathered(Bytes bytes, GatherPool& pool);
 

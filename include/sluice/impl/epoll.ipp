@@ -53,7 +53,7 @@ public:
 
     void wake() noexcept override { sys::signal_wake(wake_.get()); }
     const char* name() const noexcept override { return "epoll"; }
-    int pollable_fd() const noexcept override { return epoll_.get(); }
+    int pollable_fd() noexcept override { return epoll_.get(); }
 
 private:
     static Descriptor checked(Result<int> opened, const char* call) {

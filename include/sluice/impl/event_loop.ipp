@@ -83,7 +83,7 @@ SLUICE_INLINE void check_callback(const Callback& callback, const char* method) 
 // ---- construction and running ----
 
 SLUICE_INLINE EventLoop::EventLoop(Backend backend)
-    : state_(std::make_unique<State>(detail::make_poller(backend))) {
+    : state_(std::make_unique<State>(detail::choose_poller(backend))) {
     static const bool prepared_for_fork = detail::sys::call_in_forked_child(detail::forget_parent);
     static_cast<void>(prepared_for_fork);
     const char* debug = std::getenv("SLUICE_DEBUG");
@@ -103,6 +103,11 @@ SLUICE_INLINE const char* EventLoop::backend_name() const noexcept {
     return state_->core.poller().name();
 }
 
+SLUICE_INLINE std::string EventLoop::backend_report() const {
+    const std::string details = state_->core.poller().features() + state_->instead_of;
+    return details.empty() ? backend_name() : std::string(backend_name()) + ": " + details;
+}
+
 SLUICE_INLINE EventLoop* EventLoop::running() noexcept {
     return detail::running_loop();
 }
@@ -114,6 +119,7 @@ SLUICE_INLINE void EventLoop::run_once(std::optional<Duration> timeout) {
     state_->core.bind_to_this_thread();
     EventLoop* const outer = std::exchange(detail::running_loop(), this);
     state_->core.run_once(timeout);
+    state_->core.send_what_is_held();
     detail::running_loop() = outer;
     state_->running = false;
     if (const std::exception_ptr exit = state_->core.take_exit()) {
@@ -133,6 +139,7 @@ SLUICE_INLINE void EventLoop::run_forever() {
     do {
         state_->core.run_once(state_->stopping ? std::optional(Duration::zero()) : std::nullopt);
     } while (!state_->stopping && !state_->core.exit_requested());
+    state_->core.send_what_is_held();
     detail::running_loop() = nullptr;
     state_->running = false;
     state_->stopping = false;
@@ -304,7 +311,7 @@ SLUICE_INLINE void check_foreign(const LoopCore& core, int fd, const char* metho
     }
     if (core.owns_descriptor(fd)) {
         throw std::logic_error(std::string(method) + "(): descriptor " + std::to_string(fd) +
-                               " is used by a transport");
+                               " is used by a transport or server");
     }
 }
 

@@ -1,6 +1,7 @@
 // What an EventLoop owns besides its core. Private to the .ipp files of event_loop.hpp.
 #pragma once
 
+#include <sluice/detail/backend_choice.hpp>
 #include <sluice/detail/dispatch.hpp>
 #include <sluice/detail/executor.hpp>
 #include <sluice/detail/loop_core.hpp>
@@ -8,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 
 namespace sluice::inline v0_1 {
 
@@ -110,11 +112,13 @@ private:
 }  // namespace detail
 
 struct EventLoop::State {
-    explicit State(std::unique_ptr<detail::Poller> poller) : core(std::move(poller)) {
+    explicit State(detail::PollerChoice choice)
+        : core(std::move(choice.poller)), instead_of(std::move(choice.instead_of)) {
         core.set_workers(executor);
     }
 
     detail::LoopCore core;
+    std::string instead_of;
     detail::IntrusiveList<detail::TaskRoot> tasks;
     detail::IntrusiveList<detail::ExecutorJob> jobs;
     detail::IntrusiveList<detail::RemoteSlot> remote_slots;

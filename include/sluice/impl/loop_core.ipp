@@ -45,7 +45,9 @@ SLUICE_INLINE void RemoteQueue::take(std::vector<Callback>& out) noexcept {
 }
 
 SLUICE_INLINE LoopCore::LoopCore(std::unique_ptr<Poller> poller)
-    : poller_(std::move(poller)), remote_(std::make_shared<RemoteQueue>(*poller_)) {}
+    : poller_(std::move(poller)),
+      completions_(poller_->completions()),
+      remote_(std::make_shared<RemoteQueue>(*poller_)) {}
 
 SLUICE_INLINE LoopCore::~LoopCore() {
     SLUICE_ASSERT(attached_.empty());
@@ -98,6 +100,9 @@ SLUICE_INLINE void LoopCore::run_phases(std::size_t collected) noexcept {
     batch_next_ = 0;
     batch_end_ = collected;
     handshake_turns_ = limits::tls_handshake_turns;
+    if (completions_ != nullptr) {
+        completions_->report_sends();
+    }
     // Callbacks queued before this iteration run before what the wait collected: asyncio's order,
     // on which "the awaiting caller runs before the first data arrives" rests.
     run_ready_phase();

@@ -47,7 +47,7 @@ SLUICE_INLINE void SocketTransport::run_start() noexcept {
 // ---- reading ----
 
 SLUICE_INLINE void SocketTransport::on_ready(Readiness events) noexcept {
-    if (has(events, Readiness::readable) && is_reading()) {
+    if (has(events, Readiness::readable | Readiness::received) && is_reading()) {
         read_ready();
     }
     if (has(events, Readiness::writable) && write_blocked_) {
@@ -58,7 +58,9 @@ SLUICE_INLINE void SocketTransport::on_ready(Readiness events) noexcept {
 SLUICE_INLINE void SocketTransport::update_interest() noexcept {
     Readiness wanted = Readiness::none;
     if (is_reading() && !(kernel_opens() && rest_->resting())) {
-        wanted = wanted | Readiness::readable;
+        wanted = wanted | reading_interest();
+    } else if (receives_) {
+        wanted = wanted | Readiness::parked;
     }
     if (write_blocked_ && !awaits_file_) {
         wanted = wanted | Readiness::writable;
@@ -82,6 +84,9 @@ SLUICE_INLINE void SocketTransport::read_ready() noexcept {
 
 /// One recv and one callback; true if reading at once again makes sense.
 SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcept {
+    if (receives_) {
+        return deliver_received(budget_bytes);
+    }
     const StreamProtocol* const asked = protocol_.get();
     const MutableBytes space = receive_room();
     // get_buffer() is user code: after a pause, a close or a change of protocol its buffer is not
@@ -109,17 +114,29 @@ SLUICE_INLINE bool SocketTransport::read_once(std::size_t& budget_bytes) noexcep
         receive_eof();
         return false;
     }
-    core_->counters.bytes_received += count;
-    counters_.bytes_received += count;
-    note_received();
+    count_received(count);
+    if (reads_large_) {
+        note_read_size(count > limits::ring_buffer_bytes, limits::ring_small_after_reads);
+    }
     deliver(space.first(count));
     // A short read has emptied the socket; asking again would only give "would block".
     const bool emptied = count < space.size() && !kernel_opens();
+    // Not over a Unix socket, where a read stops behind bytes that came with descriptors.
+    if (emptied && core_->completions() != nullptr && !ended() &&
+        local_.family() != Family::unix_domain) {
+        core_->completions()->note_emptied(fd_);
+    }
     if (emptied || count >= budget_bytes) {
         return false;
     }
     budget_bytes -= count;
     return is_reading();
+}
+
+SLUICE_INLINE void SocketTransport::count_received(std::size_t byte_count) noexcept {
+    core_->counters.bytes_received += byte_count;
+    counters_.bytes_received += byte_count;
+    note_received();
 }
 
 SLUICE_INLINE Bytes SocketTransport::undelivered_input(MutableBytes space) noexcept {
@@ -200,6 +217,11 @@ SLUICE_INLINE void SocketTransport::release_lower() noexcept {
         ++core_->counters.connections_lost;
     }
     rest_.reset();
+    if (holds_bytes()) {
+        // As if they had been sent when they were written.
+        ++core_->counters.send_calls;
+        static_cast<void>(sys::send(fd_, core_->completions()->take_back(*this)));
+    }
     core_->unwatch(*this, fd_);
     core_->disown_descriptor(fd_);
     if (kernel_seals_) {

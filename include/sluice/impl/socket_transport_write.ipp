@@ -24,6 +24,12 @@ SLUICE_INLINE void SocketTransport::write_eof() {
 
 SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
                                                 std::size_t& sent) noexcept {
+    if (holds_bytes()) {
+        send_held();
+        if (write_blocked_ || ended()) {
+            return !ended();
+        }
+    }
     if (records_ != nullptr && !send_records()) {
         return !ended();
     }
@@ -37,7 +43,6 @@ SLUICE_INLINE bool SocketTransport::send_pieces(std::span<const Bytes> pieces,
     while (!queue_.empty() || sent < total) {
         std::size_t offered = 0;
         const IoResult result = send_front(pieces, sent, offered);
-        ++core_->counters.send_calls;
         if (!result.ok() && !result.blocked()) {
             end_with(result.error());
             return false;
@@ -78,6 +83,10 @@ SLUICE_INLINE IoResult SocketTransport::send_front(std::span<const Bytes> pieces
     if (queue_.empty() ? pieces.size() == 1 : pieces.empty() && queue_.has_one_segment()) {
         const Bytes only = queue_.empty() ? pieces.front().subspan(skip) : queue_.front();
         offered = only.size();
+        if (flushing_ && send_later(only)) {
+            return IoResult(offered);
+        }
+        ++core_->counters.send_calls;
         return sys::send(fd_, only);
     }
     std::array<Bytes, limits::gather_segments> gathered;
@@ -95,6 +104,7 @@ SLUICE_INLINE IoResult SocketTransport::send_front(std::span<const Bytes> pieces
     for (std::size_t index = 0; index < count; ++index) {
         offered += gathered[index].size();
     }
+    ++core_->counters.send_calls;
     return sys::send_gathered(fd_, {gathered.data(), count});
 }
 
@@ -104,6 +114,14 @@ SLUICE_INLINE std::error_code SocketTransport::use_kernel_tls(bool sending, Byte
     SLUICE_ASSERT(!sending || all_sent());
     if (ended()) {
         return std::make_error_code(std::errc::not_connected);
+    }
+    if (!sending && receives_) {
+        // What is on its way to the backend would be taken for records, or come after them.
+        return std::make_error_code(std::errc::device_or_resource_busy);
+    }
+    send_held();
+    if (ended() || (sending && !all_sent())) {
+        return std::make_error_code(std::errc::device_or_resource_busy);
     }
     std::unique_ptr<RecordRest> rest;
     if (!sending) {

@@ -101,6 +101,7 @@ SLUICE_INLINE std::unique_ptr<StreamProtocol> StreamTransport::exchange_protocol
     core_->check_thread("Transport::set_protocol()");
     std::unique_ptr<StreamProtocol> old = std::move(protocol_);
     use_protocol(std::move(protocol));
+    protocol_changed();
     return old;
 }
 

@@ -112,7 +112,7 @@ SLUICE_INLINE void StreamTransport::flush() {
         return;
     }
     core_->check_thread("Transport::flush()");
-    if (!write_blocked_ && !queue_.empty()) {
+    if (!write_blocked_ && (!queue_.empty() || holds_sent_bytes())) {
         flush_queue();
         defer_limits();
     }
@@ -291,7 +291,9 @@ SLUICE_INLINE void StreamTransport::flush_queue() noexcept {
 
 SLUICE_INLINE void StreamTransport::on_flush() noexcept {
     if (!write_blocked_) {
+        flushing_ = true;
         flush_queue();
+        flushing_ = false;
     }
     pause_if_above();
     resume_if_below();

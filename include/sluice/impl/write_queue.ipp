@@ -103,6 +103,15 @@ SLUICE_INLINE void WriteQueue::append_copy(Bytes bytes) {
     }
 }
 
+SLUICE_INLINE void WriteQueue::prepend_copy(Bytes bytes) {
+    WriteSegment* const segment = WriteSegment::with_capacity(bytes.size());
+    segment->append(bytes);
+    segment->next = head_;
+    tail_ = head_ == nullptr ? segment : tail_;
+    head_ = segment;
+    size_ += bytes.size();
+}
+
 SLUICE_INLINE void WriteQueue::append_owned(Buffer owner) {
     if (!owner.empty()) {
         push_back(WriteSegment::holding(std::move(owner)));

@@ -1,0 +1,2 @@
+// The kqueue backend.
+#include <sluice/impl/kqueue.ipp>
