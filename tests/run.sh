@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Builds Sluice and runs its tests.
 #
-#   tests/run.sh               the machine's default compiler, everything that needs no special build
-#   tests/run.sh --all         every stage: other compiler, sanitizers, other forms of the library, package, style
-#   tests/run.sh --stage NAME  that stage only (may be given more than once)
-#   tests/run.sh --list        the stages, with their time budgets
+#   tests/run.sh                  every platform: Linux by the machine's default compiler, kqueue over its emulation
+#   tests/run.sh --all            every stage: other compiler, sanitizers, other forms of the library, package, style
+#   tests/run.sh --platform NAME  linux, kqueue or macos-compile (only when asked for): of these stages that
+#                                 platform's only (may be given more than once)
+#   tests/run.sh --stage NAME     that stage only (may be given more than once)
+#   tests/run.sh --list           the stages, with their platforms and time budgets
 #
 # Missing packages are installed first (cmake/setup.sh). Each stage builds in build/<preset> and logs to
-# build/logs/<stage>.log; a failed stage does not stop the next. At the end stands one table with a line per stage, and
-# after it the line "N passed, N failed". SLUICE_JOBS sets the number of parallel jobs (default: all cores).
+# build/logs/<stage>.log; a failed stage does not stop the next. At the end stands a table with a line per stage, then
+# one with a line per platform, and after them the line "N passed, N failed". SLUICE_JOBS sets the number of parallel
+# jobs (default: all cores).
 # With --all the release stage simulates 100000 seeds instead of 10000; SLUICE_SIMULATION_SEEDS sets another number
 # (tests/simulate.sh runs the simulation alone), and 20000 seeds of the races instead of 2000.
 set -euo pipefail
@@ -18,26 +21,32 @@ script=$root/tests/run.sh
 logs=$root/build/logs
 jobs=${SLUICE_JOBS:-$(nproc)}
 
-# name | seconds it may take | what --all adds and the plain command leaves out: all | what it does
+# name | seconds it may take | when, if not always: all (with --all), asked (by name or platform), never (by name) | platform | what it does
 stages() {
     cat <<'TABLE'
-release|1200||g++ (the default compiler), optimised: all tests, examples and benchmark programs
-clang|1200|all|clang 19, optimised, no precompiled headers: builds without a warning and passes
-asan|1500|all|clang 19 with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
-tsan|1500|all|clang 19 with ThreadSanitizer
-header-only|900|all|tests and examples on sluice::header_only, clang 19, with assertions
-shared|900|all|tests of the public API and examples on the shared library, with assertions
-package|600|all|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
-ktls|1500|all|tests on a kernel that does TLS, in User Mode Linux (tests/ktls/run.sh); fails when that kernel seals nothing
-format|60|all|clang-format over every source file
-docs|120|all|the API reference; a public name without a description fails
-tidy|1500|all|clang-tidy over the library, the examples and the benchmarks
-coverage|1800|never|line coverage by gcov; only when asked for by name
+release|1200||linux|g++ (the default compiler), optimised: all tests, examples and benchmark programs
+kqueue|1200||kqueue|every suite over a loop, on the kqueue backend over an emulation, clang 19, with assertions
+clang|1200|all|linux|clang 19, optimised, no precompiled headers: builds without a warning and passes
+asan|1500|all|linux|clang 19 with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+tsan|1500|all|linux|clang 19 with ThreadSanitizer
+header-only|900|all|linux|tests and examples on sluice::header_only, clang 19, with assertions
+shared|900|all|linux|tests of the public API and examples on the shared library, with assertions
+package|600|all|linux|consumers outside the tree: installed, fetched, copied, pkg-config, header-only, shared
+ktls|1500|all|linux|tests on a kernel that does TLS, in User Mode Linux (tests/ktls/run.sh); fails when that kernel seals nothing
+format|60|all|linux|clang-format over every source file
+docs|120|all|linux|the API reference; a public name without a description fails
+tidy|1500|all|linux|clang-tidy over the library, the examples and the benchmarks
+macos-compile|3000|asked|macos-compile|library, tests and examples compiled and linked for macOS, x86_64 and arm64 (tests/macos/compile.sh); nothing is run
+coverage|1800|never|linux|line coverage by gcov; only when asked for by name
 TABLE
 }
 
 stage_field() { # stage_field <name> <column>
     stages | awk -F '|' -v name="$1" -v column="$2" '$1 == name { print $column }'
+}
+
+platforms() {
+    stages | cut -d '|' -f 4 | awk '!seen[$0]++'
 }
 
 # --- Inside a stage: these run in a process of their own, under the stage's time budget. ------------------------------
@@ -66,7 +75,12 @@ source_files() {
 
 stage_build_and_test() {
     build "$1"
-    run_tests "$1" --label-exclude '^package$'
+    local options=(--label-exclude '^package$')
+    # The suites per transport know one thread; those of the loop, of threads and of io_uring itself stay.
+    if [ "$1" = tsan ]; then
+        options+=(--exclude-regex '/io_uring_')
+    fi
+    run_tests "$1" "${options[@]}"
 }
 
 stage_package() {
@@ -96,6 +110,10 @@ stage_tidy() {
     # Headers are read where a source file includes them.
     step "tidy the library, the examples and the benchmarks"
     python3 -B tests/tools/tidy.py build/clang "$root" "$jobs" src examples bench
+    step "configure kqueue"
+    cmake --preset kqueue
+    step "tidy the kqueue backend"
+    python3 -B tests/tools/tidy.py build/kqueue "$root" "$jobs" src/kqueue.cpp src/sys_kqueue.cpp tests/kqueue/kqueue.cpp
 }
 
 stage_docs() {
@@ -136,8 +154,13 @@ run_stage_here() {
     if [ "$1" != release ]; then
         unset SLUICE_SIMULATION_SEEDS SLUICE_RACE_SEEDS
     fi
+    if [ "$1" = kqueue ]; then
+        # Not optimised, they take several times as long.
+        export SLUICE_SIMULATION_SEEDS=2000
+    fi
     case $1 in
     package | ktls | format | docs | tidy | coverage) "stage_$1" ;;
+    macos-compile) tests/macos/compile.sh --jobs "$jobs" ;;
     *) stage_build_and_test "$1" ;;
     esac
 }
@@ -155,9 +178,13 @@ stop_running_stage() {
 
 # Waits for the running stage; shows its steps as they come, and every quarter of a minute how far it got.
 watch_stage() { # watch_stage <name> <log>
-    local name=$1 log=$2 shown=0 quiet=0 steps
-    while kill -0 "$running_pid" 2>/dev/null; do
-        sleep 0.5
+    local name=$1 log=$2 shown=0 quiet=0 alive=1 steps
+    while [ "$alive" -eq 1 ]; do
+        if kill -0 "$running_pid" 2>/dev/null; then
+            sleep 0.5
+        else
+            alive=0 # one more look at the log
+        fi
         quiet=$((quiet + 1))
         steps=$(grep -c '^=== ' "$log" || true)
         if [ "$steps" -gt "$shown" ]; then
@@ -179,12 +206,11 @@ junit_attribute() { # junit_attribute <file> <attribute>
 
 total_passed=0 total_failed=0 total_skipped=0 any_failed=0
 table=()
-
 run_stage() { # run_stage <name>
     local name=$1 log=$logs/$1.log report=$logs/$1.xml budget started seconds result=ok code=0
     local tests failed skipped passed counts=('-' '-' '-')
     budget=$(stage_field "$name" 2)
-    printf '%s: %s (at most %d s)\n' "$name" "$(stage_field "$name" 4)" "$budget"
+    printf '%s: %s (at most %d s)\n' "$name" "$(stage_field "$name" 5)" "$budget"
     rm -f "$report"
     : >"$log"
     started=$SECONDS
@@ -206,7 +232,10 @@ run_stage() { # run_stage <name>
         total_failed=$((total_failed + failed))
         total_skipped=$((total_skipped + skipped))
     fi
-    if [ "$code" -ne 0 ]; then
+    if [ "$code" -eq 77 ]; then
+        # Its last step has said why this machine cannot run it.
+        result=off
+    elif [ "$code" -ne 0 ]; then
         any_failed=1
         result=FAILED
         if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
@@ -219,12 +248,28 @@ run_stage() { # run_stage <name>
         echo '---'
     fi
     printf '    %s in %d s\n' "$result" "$seconds"
-    table+=("$(printf '%-12s %-8s %7d %7s %7s %7s' "$name" "$result" "$seconds" "${counts[@]}")")
+    table+=("$(printf '%-13s %-13s %-8s %7d %7s %7s %7s' "$name" "$(stage_field "$name" 4)" "$result" "$seconds" "${counts[@]}")")
+}
+
+# A platform failed if a stage of it did; its numbers are its stages' sums.
+platform_rows() {
+    printf '%s\n' "${table[@]}" | awk '
+        !($2 in result) { order[++count] = $2 }
+        result[$2] == "" || $3 != "ok" { result[$2] = $3 }
+        { seconds[$2] += $4; passed[$2] += $5; failed[$2] += $6; skipped[$2] += $7 }
+        END {
+            for (i = 1; i <= count; ++i) {
+                name = order[i]
+                printf "%-27s %-8s %7d %7d %7d %7d\n", name, result[name], seconds[name], passed[name], failed[name], skipped[name]
+            }
+        }'
 }
 
 print_summary() {
-    printf '\n%-12s %-8s %7s %7s %7s %7s\n' stage result seconds passed failed skipped
+    printf '\n%-13s %-13s %-8s %7s %7s %7s %7s\n' stage platform result seconds passed failed skipped
     printf '%s\n' "${table[@]}"
+    printf '\n%-27s %-8s %7s %7s %7s %7s\n' platform result seconds passed failed skipped
+    platform_rows
     printf '\n%d passed, %d failed' "$total_passed" "$total_failed"
     [ "$total_skipped" -eq 0 ] || printf ', %d skipped' "$total_skipped"
     echo
@@ -235,13 +280,21 @@ usage() {
 }
 
 main() {
-    local wanted=() all=0
+    local wanted=() only=() all=0
     while [ $# -gt 0 ]; do
         case $1 in
         --all) all=1 ;;
         --list)
-            stages | awk -F '|' '{ printf "%-12s %4d s  %s\n", $1, $2, $4 }'
+            stages | awk -F '|' '{ printf "%-13s %-13s %4d s  %s\n", $1, $4, $2, $5 }'
             return
+            ;;
+        --platform)
+            if ! platforms | grep -qx -- "${2:-}"; then
+                echo "tests/run.sh: --platform wants one of: $(platforms | xargs)" >&2
+                return 2
+            fi
+            only+=("$2")
+            shift
             ;;
         --stage)
             if [ -z "$(stage_field "${2:-}" 1)" ]; then
@@ -267,16 +320,25 @@ main() {
         shift
     done
 
-    local sets=(build tests)
+    if [ ${#wanted[@]} -gt 0 ] && [ ${#only[@]} -gt 0 ]; then
+        echo "tests/run.sh: --stage and --platform exclude each other" >&2
+        return 2
+    fi
+    # The sanitizers' compiler is the one of the kqueue stage, too.
+    local sets=(build tests sanitizers)
     if [ ${#wanted[@]} -gt 0 ] || [ "$all" -eq 1 ]; then
-        sets+=(sanitizers docs)
+        sets+=(docs)
     fi
     if [ ${#wanted[@]} -eq 0 ]; then
         if [ "$all" -eq 1 ]; then
             export SLUICE_SIMULATION_SEEDS=${SLUICE_SIMULATION_SEEDS:-100000}
             export SLUICE_RACE_SEEDS=${SLUICE_RACE_SEEDS:-20000}
         fi
-        mapfile -t wanted < <(stages | awk -F '|' -v all="$all" '$3 == "" || (all && $3 == "all") { print $1 }')
+        mapfile -t wanted < <(stages | awk -F '|' -v all="$all" -v only=" ${only[*]} " '
+            {
+                asked = index(only, " " $4 " ")
+                if (($3 == "" || (all && $3 == "all") || ($3 == "asked" && asked)) && (asked || only ~ /^ *$/)) print $1
+            }')
     fi
     "$root/cmake/setup.sh" "${sets[@]}"
 

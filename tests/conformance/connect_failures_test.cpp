@@ -1,6 +1,7 @@
 // create_connection that fails, is cancelled or is given wrong things: the error is clear and every
 // descriptor is closed at once.
 #include "support/loop_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -166,8 +167,7 @@ TEST_P(ConnectFailures, dropping_the_handle_does_not_stop_the_connecting) {
 }
 
 TEST_P(ConnectFailures, M239_a_datagram_socket_is_refused_and_closed) {
-    const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    ASSERT_GE(fd, 0);
+    const int fd = make_socket(AF_INET, SOCK_DGRAM, IoMode::nonblocking);
     EXPECT_THAT(
         message_of<std::invalid_argument>([&] { auto task = over(fd); }),
         testing::AllOf(testing::HasSubstr("stream"), testing::HasSubstr(std::to_string(fd))));
@@ -175,11 +175,11 @@ TEST_P(ConnectFailures, M239_a_datagram_socket_is_refused_and_closed) {
 }
 
 TEST_P(ConnectFailures, M239_a_descriptor_that_is_no_socket_is_refused_and_closed) {
-    int ends[2] = {};
-    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-    const Descriptor write_end(ends[1]);
-    EXPECT_THROW(auto task = over(ends[0]), std::invalid_argument);
-    EXPECT_FALSE(descriptor_is_open(ends[0]));
+    const auto [reading, writing] = make_pipe();
+    const Descriptor write_end(writing);
+    const int fd = reading;
+    EXPECT_THROW(auto task = over(fd), std::invalid_argument);
+    EXPECT_FALSE(descriptor_is_open(fd));
 }
 
 TEST_P(ConnectFailures, an_adoption_that_is_never_awaited_closes_the_socket) {

@@ -1,6 +1,7 @@
 // create_datagram_endpoint: which arguments go together, adopted sockets, and what the options beyond
 // asyncio do: batches, joined datagrams, truncation, what travels beside the data, multicast.
 #include "support/datagram_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 #include "support/temp_dir.hpp"
 
 #include <iostream>
@@ -321,7 +322,7 @@ TEST_F(DatagramOptionsTest, a_sender_whose_path_leaves_no_room_for_its_NUL_has_n
     const std::string begin = directory / "";
     const std::string path = begin + std::string(sizeof full.sun_path - begin.size(), 'p');
     path.copy(full.sun_path, sizeof full.sun_path);
-    DatagramPeer peer(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DatagramPeer peer(make_socket(AF_UNIX, SOCK_DGRAM, IoMode::nonblocking));
     ASSERT_EQ(::bind(peer.fd(), reinterpret_cast<const sockaddr*>(&full), sizeof full), 0);
     ASSERT_EQ(peer.send_to(address(transport), "hello"), 0);
     ASSERT_TRUE(run_until([&] { return !told_.received.empty(); }));

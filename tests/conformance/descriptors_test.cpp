@@ -1,5 +1,6 @@
 // add_reader, add_writer and their removal: descriptors that belong to the user.
 #include "support/loop_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 
 #include <cstdlib>
 
@@ -160,10 +161,9 @@ TEST_P(Descriptors, a_peer_that_hangs_up_makes_the_reader_run) {
 }
 
 TEST_P(Descriptors, a_pipe_can_be_watched) {
-    int pipe_ends[2] = {};
-    ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK), 0);
-    const Descriptor read_end(pipe_ends[0]);
-    const Descriptor write_end(pipe_ends[1]);
+    const auto [reading, writing] = make_pipe();
+    const Descriptor read_end(reading);
+    const Descriptor write_end(writing);
     bool readable = false;
     loop().add_reader(read_end.get(), [&] { readable = true; });
     ASSERT_EQ(::write(write_end.get(), "x", 1), 1);

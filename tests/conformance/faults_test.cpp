@@ -36,6 +36,9 @@ INSTANTIATE_TEST_SUITE_P(Every, FaultsHalves,
                          testing::ValuesIn(conformance_cases_with_half_close()), case_name);
 
 TEST_P(Faults, B020_a_read_that_would_block_delivers_nothing_and_is_tried_again) {
+    if (backend_receives()) {
+        GTEST_SKIP() << "the backend receives: there is no recv() to fail";
+    }
     open_counted();
     counter_.fail_next("recv", fd_, EAGAIN);
     peer().send("abc");
@@ -54,6 +57,9 @@ TEST_P(Faults, B020_an_interrupted_read_delivers_nothing_and_is_tried_again) {
 }
 
 TEST_P(Faults, B022_H120_any_error_of_a_read_is_the_reason_and_not_worth_a_report) {
+    if (backend_receives()) {
+        GTEST_SKIP() << "the backend receives: there is no recv() to fail";
+    }
     for (const int error : {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EPIPE, ECONNABORTED, ENOMEM}) {
         SCOPED_TRACE(std::system_category().message(error));
         Recorder& events = make_recorder();
@@ -129,6 +135,9 @@ TEST_P(Faults, E066_H120_any_error_of_a_write_is_the_reason_and_never_thrown_or_
     for (const int error : {EPIPE, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOBUFS}) {
         for (const bool inside : {false, true}) {
             SCOPED_TRACE(std::system_category().message(error) + (inside ? ", inside" : ""));
+            if (inside && backend_sends()) {
+                continue;  // no send() to fail
+            }
             Recorder& events = make_recorder();
             TransportPair& connection = another(events);
             open(connection, {});

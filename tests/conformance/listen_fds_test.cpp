@@ -5,6 +5,7 @@
 #include <sluice/listen_fds.hpp>
 
 #include "support/loop_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 
 #include <array>
 #include <cstdlib>
@@ -26,13 +27,10 @@ constexpr int out_of_the_way = 100;
 /// Runs `body` in a child where `passed` are descriptors 3, 4, ... and gives the text it gave.
 std::string told_by_child(const Variables& variables, const std::vector<int>& passed,
                           const std::function<std::string()>& body) {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-        throw std::system_error(errno, std::system_category());
-    }
+    const auto [reading, writing] = make_pipe();
     const pid_t child = ::fork();
     if (child == 0) {
-        const int told = ::fcntl(ends[1], F_DUPFD_CLOEXEC, out_of_the_way);
+        const int told = ::fcntl(writing, F_DUPFD_CLOEXEC, out_of_the_way);
         std::vector<int> copies;
         for (const int fd : passed) {
             copies.push_back(::fcntl(fd, F_DUPFD_CLOEXEC, out_of_the_way));
@@ -59,13 +57,13 @@ std::string told_by_child(const Variables& variables, const std::vector<int>& pa
             ::write(told, text.data(), text.size()) == static_cast<ssize_t>(text.size());
         std::_Exit(written ? 0 : 1);
     }
-    ::close(ends[1]);
+    ::close(writing);
     std::string text;
     std::array<char, 4096> part{};
-    for (ssize_t count = 0; (count = ::read(ends[0], part.data(), part.size())) > 0;) {
+    for (ssize_t count = 0; (count = ::read(reading, part.data(), part.size())) > 0;) {
         text.append(part.data(), static_cast<std::size_t>(count));
     }
-    ::close(ends[0]);
+    ::close(reading);
     int status = -1;
     ::waitpid(child, &status, 0);
     EXPECT_EQ(status, 0) << text;
@@ -101,19 +99,18 @@ TEST(ListenFds, a_listening_socket_is_taken_over_with_its_name_kind_and_address)
 TEST(ListenFds, every_kind_is_told_apart_and_the_order_is_kept) {
     const Peer listener = bound_socket("127.0.0.1", 0, 5);
     const auto [one, other] = connected_peers();
-    const int udp = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const int packets = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    const int udp = make_socket(AF_INET, SOCK_DGRAM);
+    const int packets = make_socket(AF_UNIX, SOCK_SEQPACKET);
     const int file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const auto [reading, writing] = make_pipe();
     EXPECT_EQ(given_to({{"LISTEN_PID", "self"},
                         {"LISTEN_FDS", "6"},
                         {"LISTEN_FDNAMES", "a:connection::d:e:f"}},
-                       {listener.fd(), one.fd(), udp, ends[0], file, packets}),
+                       {listener.fd(), one.fd(), udp, reading, file, packets}),
               "[3 a listener " + address_of(listener.fd()).to_string() + "][4 connection stream " +
                   address_of(one.fd()).to_string() +
                   "][5  datagram 0.0.0.0:0][6 d pipe][7 e other][8 f other (unnamed unix socket)]");
-    for (const int fd : {udp, packets, file, ends[0], ends[1]}) {
+    for (const int fd : {udp, packets, file, reading, writing}) {
         ::close(fd);
     }
 }

@@ -1,9 +1,11 @@
 // Around the loop: debug mode, the choice of the backend, embedding in a foreign loop.
 #include "support/loop_fixture.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace sluice::test {
 namespace {
@@ -74,6 +76,35 @@ TEST_P(LoopOptions, SLUICE_BACKEND_chooses_the_backend_and_a_wrong_one_is_named)
         EXPECT_STREQ(other.backend_name(), loop().backend_name());
     }
     ASSERT_EQ(::unsetenv("SLUICE_BACKEND"), 0);
+}
+
+TEST_P(LoopOptions, a_backend_that_this_build_has_not_is_refused_with_the_names_of_those_it_has) {
+    std::vector<Backend> absent = {Backend::epoll, Backend::kqueue};
+    std::erase_if(absent, [](Backend each) {
+        const std::vector<Backend> built = backends();
+        return std::find(built.begin(), built.end(), each) != built.end();
+    });
+    ASSERT_FALSE(absent.empty()) << "no system has both";
+    for (const Backend each : absent) {
+        EXPECT_THAT(message_of<std::invalid_argument>([&] { const EventLoop other(each); }),
+                    testing::AllOf(testing::HasSubstr(backend_case_name({each, 0})),
+                                   testing::HasSubstr(loop().backend_name())));
+    }
+}
+
+TEST_P(LoopOptions, the_backend_report_begins_with_the_name) {
+    EXPECT_THAT(loop().backend_report(), testing::StartsWith(loop().backend_name()));
+    const EventLoop plain(backends().front());
+    EXPECT_EQ(plain.backend_report(), plain.backend_name());
+}
+
+TEST_P(LoopOptions, io_uring_where_the_build_has_none_is_epoll_and_says_so) {
+    if (SLUICE_TEST_IO_URING != 0) {
+        GTEST_SKIP() << "this build has it";
+    }
+    const EventLoop other(Backend::io_uring);
+    EXPECT_STREQ(other.backend_name(), loop().backend_name());
+    EXPECT_THAT(other.backend_report(), testing::HasSubstr("SLUICE_IO_URING"));
 }
 
 // ---- embedding ----

@@ -172,10 +172,9 @@ TEST_P(ReadPipe, a_fifo_is_accepted) {
 }
 
 TEST_P(ReadPipe, Q345_a_socket_is_accepted) {
-    int ends[2];
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    far_ = PipeEnd(ends[1]);
-    read_from(ends[0], told_);
+    const auto [near_end, far_end] = make_socket_pair(SOCK_STREAM);
+    far_ = PipeEnd(far_end);
+    read_from(near_end, told_);
     far_.write("abc");
     far_.close();
     run_until_lost();

@@ -3,6 +3,7 @@
 // Elsewhere: A1 and G5 reading_test.cpp, A3 eof_test.cpp, A4 construction_test.cpp, A6 and A12
 // closing_test.cpp, G1 and G3 flow_control_test.cpp, G7 buffered_test.cpp, B4 faults_test.cpp.
 #include "support/conformance.hpp"
+#include "support/temp_file.hpp"
 
 #include <algorithm>
 #include <array>
@@ -73,25 +74,15 @@ TEST_P(Reliability, rel_B5_every_descriptor_is_closed_on_exec) {
 class RepeatedMapping {
 public:
     explicit RepeatedMapping(std::size_t total) : total_(total) {
-        const int fd = ::memfd_create("pattern", MFD_CLOEXEC);
-        const std::string bytes = pattern(piece_bytes);
-        std::size_t stored = 0;
-        while (stored < bytes.size()) {
-            const ssize_t count = ::write(fd, bytes.data() + stored, bytes.size() - stored);
-            if (count <= 0) {
-                throw std::system_error(errno, std::system_category(), "write");
-            }
-            stored += static_cast<std::size_t>(count);
-        }
+        const TempFile file(pattern(piece_bytes));
         base_ =
             ::mmap(nullptr, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         for (std::size_t at = 0; at < total; at += piece_bytes) {
             if (::mmap(static_cast<char*>(base_) + at, piece_bytes, PROT_READ,
-                       MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+                       MAP_SHARED | MAP_FIXED, file.fd(), 0) == MAP_FAILED) {
                 throw std::system_error(errno, std::system_category(), "mmap");
             }
         }
-        ::close(fd);
     }
     RepeatedMapping(const RepeatedMapping&) = delete;
     RepeatedMapping& operator=(const RepeatedMapping&) = delete;

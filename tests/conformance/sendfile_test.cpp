@@ -4,8 +4,10 @@
 //
 // Not here: L204 and L224 are about Python's file objects, L205 and L206 about sockets that a loop
 // of ours is never given. L223, no native path, is the TLS columns.
+#include "support/raw_descriptors.hpp"
 #include "support/relay_transport.hpp"
 #include "support/sendfile_fixture.hpp"
+#include "support/system.hpp"
 
 #include <array>
 #include <limits>
@@ -340,14 +342,13 @@ TEST_P(Sendfile, L203_wrong_numbers_are_refused_naming_them_and_nothing_is_queue
 TEST_P(Sendfile, L225_F8_what_is_no_readable_regular_file_is_refused_saying_why) {
     open_quietly();
     const TempFile file("content");
-    std::array<int, 2> pipe{};
-    ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
-    const Descriptor pipe_out(pipe[0]);
-    const Descriptor pipe_in(pipe[1]);
-    const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const auto [reading, writing] = make_pipe();
+    const Descriptor pipe_out(reading);
+    const Descriptor pipe_in(writing);
+    const Descriptor socket(make_socket(AF_INET, SOCK_STREAM));
     const Descriptor folder(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const Descriptor write_only(file.reopen(O_WRONLY));
-    const Descriptor path_only(file.reopen(O_PATH));
+    const Descriptor path_only(file.reopen(open_without_access()));
     const Descriptor device(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     Descriptor closed(file.reopen(O_RDONLY));
     const int closed_number = closed.get();

@@ -1,6 +1,7 @@
 // create_server: which sockets it opens, with which options, and what its errors say. Group N of
 // asyncio's behaviour; a server's life is in server_life_test.cpp.
 #include "support/loop_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 
 #include <algorithm>
 #include <set>
@@ -238,8 +239,7 @@ TEST_P(Servers, N266_a_given_socket_that_was_blocking_does_not_block_the_loop) {
 }
 
 TEST_P(Servers, N266_wrong_sockets_are_refused_by_number_and_closed) {
-    const int datagram = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ASSERT_GE(datagram, 0);
+    const int datagram = make_socket(AF_INET, SOCK_DGRAM);
     EXPECT_THAT(message_of<std::invalid_argument>([&] {
                     auto task = loop().create_server(recording_factory(), Descriptor(datagram));
                 }),

@@ -1,4 +1,5 @@
 // Group R of semantics.md: sock_* as coroutines on sockets that stay the test's own.
+#include "support/raw_descriptors.hpp"
 #include "support/socket_pair_fixture.hpp"
 #include "support/temp_file.hpp"
 
@@ -16,7 +17,7 @@ class SocketCallsTest : public SocketPairTest {
 protected:
     // A UDP socket on a free port of the loopback.
     static Peer datagram_socket() {
-        Peer socket(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        Peer socket(make_socket(AF_INET, SOCK_DGRAM, IoMode::nonblocking));
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -117,10 +118,9 @@ TEST_P(SocketCallsTest, R355_sendall_waits_while_the_buffers_are_full) {
 }
 
 TEST_P(SocketCallsTest, R355_sendto_waits_while_the_receivers_queue_is_full) {
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
-    const Peer sender(ends[0]);
-    const Peer receiver(ends[1]);
+    const auto [sending_end, receiving_end] = make_socket_pair(SOCK_DGRAM, IoMode::nonblocking);
+    const Peer sender(sending_end);
+    const Peer receiver(receiving_end);
     const std::string datagram(1000, 'd');
     while (::send(sender.fd(), datagram.data(), datagram.size(), 0) > 0) {
     }
@@ -229,21 +229,21 @@ TEST_P(SocketCallsTest, R354_a_transports_descriptor_is_refused_by_every_call) {
     const int datagrams = datagram_socket().release();
     const auto endpoint =
         run(loop().create_datagram_endpoint<DatagramProtocol>(Descriptor(datagrams)));
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
-    const auto pipe = run(loop().connect_write_pipe<WritePipeProtocol>(Descriptor(ends[1])));
+    const auto [reading, writing] = make_pipe();
+    const auto pipe = run(loop().connect_write_pipe<WritePipeProtocol>(Descriptor(writing)));
     const TempFile file("x");
-    for (const int fd : {stream, datagrams, ends[1]}) {
+    for (const int fd : {stream, datagrams, writing}) {
         for (const auto& [name, call] : every_call(file.fd())) {
             EXPECT_EQ(message_of<std::logic_error>([&] { call(loop(), fd); }),
-                      name + "(): descriptor " + std::to_string(fd) + " is used by a transport");
+                      name + "(): descriptor " + std::to_string(fd) +
+                          " is used by a transport or server");
         }
     }
     connection.transport->abort();
     endpoint.transport->abort();
     pipe.transport->abort();
     run_idle();
-    ::close(ends[0]);
+    ::close(reading);
     // The same numbers are free again for others.
     const auto error = caught<std::system_error>([&] { run(loop().sock_recv(stream, 1)); });
     ASSERT_TRUE(error);

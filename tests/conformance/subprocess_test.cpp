@@ -199,8 +199,8 @@ TEST_P(SubprocessTest, it_starts_with_default_actions_and_nothing_blocked) {
     const auto before = ::signal(SIGPIPE, SIG_IGN);
     sigset_t blocked;
     sigset_t mask_before;
-    ::sigemptyset(&blocked);
-    ::sigaddset(&blocked, SIGTERM);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
     ::pthread_sigmask(SIG_BLOCK, &blocked, &mask_before);
     const auto process = shell("kill -PIPE $$; echo survived");
     EXPECT_EQ(finish(process), "");

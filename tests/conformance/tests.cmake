@@ -17,12 +17,15 @@ sluice_test(sendfile_sim SOURCES conformance/sendfile_sim_test.cpp torture/stage
             support/tls_pki.cpp support/tls_certificates.cpp SIM)
 
 # These count and break system calls: the linker sends every call of the named functions, the library's included,
-# through tests/support/syscall_counter.cpp. INTERNAL, because a shared library's own calls cannot be wrapped.
-sluice_test(gathering SOURCES conformance/gathering_test.cpp conformance/faults_test.cpp INTERNAL)
-sluice_test(sendfile_faults SOURCES conformance/sendfile_faults_test.cpp INTERNAL)
+# through tests/support/syscall_counter.cpp, which the linkers of other systems cannot. INTERNAL, because a shared library's
+# own calls cannot be wrapped.
+if(LINUX)
+    sluice_test(gathering SOURCES conformance/gathering_test.cpp conformance/faults_test.cpp INTERNAL)
+    sluice_test(sendfile_faults SOURCES conformance/sendfile_faults_test.cpp INTERNAL)
+endif()
 foreach(target gathering_test sendfile_faults_test)
     if(TARGET ${target})
-        foreach(call send sendmsg recv epoll_wait epoll_ctl shutdown sendfile preadv2 pread)
+        foreach(call send sendmsg recv epoll_wait epoll_pwait2 epoll_ctl shutdown sendfile preadv2 pread)
             target_link_options(${target} PRIVATE "LINKER:--wrap=${call}")
         endforeach()
     endif()

@@ -1,7 +1,11 @@
 # The loop, its coroutines, connecting and serving: groups M, N and T of asyncio's behaviour.
+if(SLUICE_IO_URING)
+    sluice_test(io_uring SOURCES conformance/io_uring_test.cpp conformance/completions_test.cpp)
+endif()
 sluice_test(loop SOURCES conformance/loop_test.cpp conformance/loop_options_test.cpp conformance/timers_test.cpp
             conformance/threads_test.cpp conformance/descriptors_test.cpp conformance/outliving_test.cpp
 )
+sluice_test(counters SOURCES unit/counters_test.cpp)
 sluice_test(processes SOURCES conformance/signals_test.cpp conformance/executor_test.cpp
             conformance/names_test.cpp conformance/shortage_test.cpp
 )

@@ -3,8 +3,6 @@
 sluice_test(tls_conformance SOURCES conformance/tls_handshake_test.cpp conformance/tls_handshake_failures_test.cpp
             conformance/tls_data_test.cpp conformance/tls_ending_test.cpp conformance/start_tls_test.cpp
             conformance/tls_mangle_test.cpp conformance/tls_abuse_test.cpp INTERNAL TIMEOUT 120)
-sluice_test(tls_engine SOURCES unit/tls_engine_test.cpp unit/record_opener_test.cpp unit/record_sealer_test.cpp
-            unit/forger.cpp unit/tls_pair.cpp INTERNAL TIMEOUT 120)
 
 # Kernel TLS, which most machines' kernels have not: there the cases show what happens instead.
 sluice_test(ktls SOURCES conformance/ktls_test.cpp INTERNAL TIMEOUT 120 KTLS "*")

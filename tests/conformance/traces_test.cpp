@@ -75,7 +75,9 @@ TEST_P(Traces, pause_in_made_holds_data_back_until_resume) {
     pair().start({.via = Via::adopt});
     peer().send("abc");
     ASSERT_TRUE(run_until([&] { return pair().ready(); }));
-    ASSERT_TRUE(wait_for_arrival(fd_of(transport()), 3));
+    if (!backend_receives()) {
+        ASSERT_TRUE(wait_for_arrival(fd_of(transport()), 3));
+    }
     run_idle();
     EXPECT_EQ(recorder().trace(), "M returns");
     transport().resume_reading();

@@ -1,6 +1,7 @@
 // create_unix_server: the file of the socket, from what was there before to who removes it. Group O
 // of asyncio's behaviour.
 #include "support/loop_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 #include "support/temp_dir.hpp"
 
 #include <filesystem>
@@ -26,7 +27,7 @@ unsigned permissions_of(const std::string& path) {
 
 /// A Unix socket of any type, bound to `path`.
 Descriptor bound_at(const std::string& path, int type) {
-    Descriptor socket(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    Descriptor socket(make_socket(AF_UNIX, type));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path.copy(address.sun_path, sizeof address.sun_path);
@@ -145,9 +146,9 @@ TEST_P(UnixServers, O294_a_socket_of_another_family_or_type_is_refused_at_the_ca
     EXPECT_THAT(message_for(Descriptor()), HasSubstr("is not an open socket"));
     const std::string other = directory_ / "other";
     EXPECT_THAT(message_of<std::invalid_argument>([&] {
-                    static_cast<void>(loop().create_unix_server(
-                        recording_factory(), bound_at(other, SOCK_STREAM | SOCK_NONBLOCK),
-                        ServerOptions().permissions(0600)));
+                    static_cast<void>(loop().create_unix_server(recording_factory(),
+                                                                bound_at(other, SOCK_STREAM),
+                                                                ServerOptions().permissions(0600)));
                 }),
                 HasSubstr("only meaningful with a path"));
 }

@@ -1,6 +1,7 @@
 // Unix sockets: connecting, what is refused, TLS, who the peer is. Group O of asyncio's behaviour;
 // the files of servers are in unix_server_test.cpp.
 #include "support/loop_fixture.hpp"
+#include "support/raw_descriptors.hpp"
 #include "support/temp_dir.hpp"
 #include "support/temp_file.hpp"
 #include "support/transport_pair.hpp"
@@ -186,7 +187,7 @@ TEST_P(UnixSockets, options_about_ip_are_refused_at_the_call) {
 class FullListener {
 public:
     explicit FullListener(const std::string& path) : path_(path) {
-        fd_ = Peer(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        fd_ = Peer(make_socket(AF_UNIX, SOCK_STREAM, IoMode::nonblocking));
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path.copy(address.sun_path, sizeof address.sun_path);
@@ -200,7 +201,7 @@ public:
             EXPECT_EQ(error.code(), std::errc::resource_unavailable_try_again);
         }
     }
-    Peer accept() { return Peer(::accept4(fd_.fd(), nullptr, nullptr, SOCK_CLOEXEC)); }
+    Peer accept() { return Peer(::accept(fd_.fd(), nullptr, nullptr)); }
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
 
 private:
@@ -343,7 +344,7 @@ TEST_P(UnixSockets, a_peer_with_a_name_longer_than_any_of_ours_is_served_without
     std::string abstract = free_abstract_name();
     abstract.resize(108, 'n');
     for (const bool is_abstract : {false, true}) {
-        Peer peer(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        Peer peer(make_socket(AF_UNIX, SOCK_STREAM));
         if (is_abstract) {
             abstract.copy(address.sun_path, sizeof address.sun_path);
         }

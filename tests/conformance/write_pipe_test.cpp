@@ -221,7 +221,7 @@ TEST_P(WritePipe, Q336_writing_to_a_reader_that_has_left_is_a_broken_pipe_and_ra
     EXPECT_EQ(told_.trace(), "M L(EPIPE)");
     sigset_t pending;
     ::sigpending(&pending);
-    EXPECT_EQ(::sigismember(&pending, SIGPIPE), 0);
+    EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
 }
 
 TEST_P(WritePipe, a_reader_that_leaves_while_it_is_closing_is_noticed) {
@@ -262,10 +262,9 @@ TEST_P(WritePipe, Q335_unread_data_in_a_fifo_open_for_both_is_no_hang_up) {
 // ---- kinds of descriptors ----
 
 TEST_P(WritePipe, Q345_a_socket_is_accepted_and_its_peers_close_is_noticed) {
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    far_ = PipeEnd(ends[1]);
-    Transport& transport = write_to(ends[0], told_);
+    const auto [near_end, far_end] = make_socket_pair(SOCK_STREAM);
+    far_ = PipeEnd(far_end);
+    Transport& transport = write_to(near_end, told_);
     transport.write("abc");
     far_receives(3);
     far_.close();
@@ -274,11 +273,10 @@ TEST_P(WritePipe, Q345_a_socket_is_accepted_and_its_peers_close_is_noticed) {
 }
 
 TEST_P(WritePipe, Q345_what_a_sockets_peer_says_is_neither_an_end_nor_read_nor_asked_for_again) {
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    const PipeEnd copy(::dup(ends[0]));
-    far_ = PipeEnd(ends[1]);
-    Transport& transport = write_to(ends[0], told_);
+    const auto [near_end, far_end] = make_socket_pair(SOCK_STREAM);
+    const PipeEnd copy(::dup(near_end));
+    far_ = PipeEnd(far_end);
+    Transport& transport = write_to(near_end, told_);
     far_.write("for somebody else");
     ASSERT_EQ(::shutdown(far_.fd(), SHUT_WR), 0);
     run_idle();

@@ -1,12 +1,14 @@
 // The conformance fixture. See conformance.hpp.
 #include "support/conformance.hpp"
 
+#include "support/loop_fixture.hpp"
 #include "support/patience.hpp"
 
 #include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <ostream>
+#include <string_view>
 #include <utility>
 
 namespace sluice::test {
@@ -45,6 +47,10 @@ const char* name_of(Backend backend) {
             return "automatic";
         case Backend::epoll:
             return "epoll";
+        case Backend::kqueue:
+            return "kqueue";
+        case Backend::io_uring:
+            return "io_uring";
     }
     return "?";
 }
@@ -74,7 +80,7 @@ std::string what_of(const std::exception_ptr& exception) {
 std::vector<ConformanceCase> conformance_cases() {
     using enum TransportKind;
     std::vector<ConformanceCase> cases;
-    for (const Backend backend : {Backend::epoll}) {
+    for (const Backend backend : backends()) {
         std::vector<TransportKind> transports = {tcp, unix_socket, tls, tls_over_transport,
                                                  tls_in_tls};
         if (std::getenv("KTLS_VM") != nullptr) {
@@ -159,7 +165,9 @@ int fd_of(const Transport& transport) {
 }
 
 LoopTest::LoopTest(Backend backend)
-    : descriptors_before_(open_descriptors()), loop_(std::make_unique<EventLoop>(backend)) {
+    : backend_(backend),
+      descriptors_before_(open_descriptors()),
+      loop_(std::make_unique<EventLoop>(backend)) {
     loop_->set_exception_handler([this](const ExceptionContext& context) {
         reports_.push_back({context.message, what_of(context.exception), context.error,
                             context.transport != nullptr, context.protocol != nullptr});
@@ -167,6 +175,12 @@ LoopTest::LoopTest(Backend backend)
 }
 
 LoopTest::~LoopTest() = default;
+
+void LoopTest::SetUp() {
+    if (backend_ == Backend::io_uring && std::string_view(loop_->backend_name()) != "io_uring") {
+        GTEST_SKIP() << loop_->backend_report();
+    }
+}
 
 void LoopTest::TearDown() {
     std::vector<std::string> traces;
@@ -198,6 +212,11 @@ bool LoopTest::run_until(const std::function<bool()>& done, std::source_location
 
 void LoopTest::run_idle() {
     test::run_idle(loop());
+}
+
+bool LoopTest::backend_moves_bytes() const {
+    return loop_->backend_report().find("sends in batches") != std::string::npos &&
+           loop_->backend_report().find("no multishot receive") == std::string::npos;
 }
 
 std::vector<Report> LoopTest::take_reports() {

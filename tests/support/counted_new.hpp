@@ -32,6 +32,12 @@ void* operator new(std::size_t size) {
 void* operator new(std::size_t size, std::align_val_t alignment) {
     return sluice::test::counted_allocation(size, static_cast<std::size_t>(alignment));
 }
+// AddressSanitizer has one of its own, whose memory is not for free().
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept try {
+    return sluice::test::counted_allocation(size, alignof(std::max_align_t));
+} catch (const std::bad_alloc&) {
+    return nullptr;
+}
 void operator delete(void* memory) noexcept {
     std::free(memory);
 }

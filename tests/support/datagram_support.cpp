@@ -2,6 +2,7 @@
 #include "support/datagram_support.hpp"
 
 #include "support/checked.hpp"
+#include "support/raw_descriptors.hpp"
 
 #include <atomic>
 #include <cerrno>
@@ -118,7 +119,7 @@ SocketAddress free_address(DatagramWire wire) {
 // ---- the peer ----
 
 DatagramPeer::DatagramPeer(DatagramWire wire, const SocketAddress& local)
-    : fd_(checked(::socket(native(wire), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket")) {
+    : fd_(make_socket(native(wire), SOCK_DGRAM, IoMode::nonblocking)) {
     RawAddress address = raw(local);
     if (::bind(fd_, address.get(), address.length) != 0) {
         const int error = errno;
@@ -182,10 +183,8 @@ void DatagramPeer::set_option(int level, int name, int value) {
 }
 
 std::pair<DatagramPeer, DatagramPeer> datagram_pair() {
-    int ends[2] = {};
-    checked(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
-            "socketpair");
-    return {DatagramPeer(ends[0]), DatagramPeer(ends[1])};
+    const auto [first, second] = make_socket_pair(SOCK_DGRAM, IoMode::nonblocking);
+    return {DatagramPeer(first), DatagramPeer(second)};
 }
 
 // ---- the recorder ----

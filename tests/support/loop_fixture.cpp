@@ -3,6 +3,7 @@
 
 #include "support/checked.hpp"
 #include "support/patience.hpp"
+#include "support/raw_descriptors.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -17,12 +18,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// Of the sanitizer's run-time library; null unless that is linked.
-extern "C" __attribute__((weak)) void __ubsan_handle_dynamic_type_cache_miss(void*, void*, void*);
-
 namespace sluice::test {
 
 namespace {
+
+// The build with the emulation is what one for macOS is: it has kqueue in place of epoll.
+#ifdef SLUICE_KQUEUE_EMULATION
+constexpr Backend readiness_backend = Backend::kqueue;
+#else
+constexpr Backend readiness_backend = Backend::epoll;
+#endif
 
 RawAddress raw_address(const std::string& ip, std::uint16_t port) {
     RawAddress raw;
@@ -62,7 +67,10 @@ bool connects(const Peer& socket, const std::string& ip, std::uint16_t port, int
 }  // namespace
 
 std::vector<Backend> backends() {
-    return {Backend::epoll};
+    if constexpr (SLUICE_TEST_IO_URING != 0) {
+        return {readiness_backend, Backend::io_uring};
+    }
+    return {readiness_backend};
 }
 
 std::string backend_case_name(const testing::TestParamInfo<Backend>& info) {
@@ -71,6 +79,10 @@ std::string backend_case_name(const testing::TestParamInfo<Backend>& info) {
             return "automatic";
         case Backend::epoll:
             return "epoll";
+        case Backend::kqueue:
+            return "kqueue";
+        case Backend::io_uring:
+            return "io_uring";
     }
     return "unknown";
 }
@@ -110,9 +122,8 @@ std::uint16_t port_of(const Ref<Server>& server) {
 // ---- raw sockets ----
 
 Peer unconnected_socket(Family family) {
-    return Peer(checked(::socket(family == Family::ipv6 ? AF_INET6 : AF_INET,
-                                 SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-                        "socket"));
+    return Peer(
+        make_socket(family == Family::ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM, IoMode::nonblocking));
 }
 
 Peer bound_socket(const std::string& ip, std::uint16_t port, std::optional<int> backlog) {
@@ -194,10 +205,6 @@ std::uint16_t BlackHole::port() const {
 }
 
 // ---- the process ----
-
-bool descriptors_can_run_out() noexcept {
-    return &__ubsan_handle_dynamic_type_cache_miss == nullptr;
-}
 
 DescriptorLimit::DescriptorLimit(std::size_t spare) {
     rlimit limit{};

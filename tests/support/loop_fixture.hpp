@@ -11,6 +11,7 @@
 #include "support/conformance.hpp"
 #include "support/peer.hpp"
 #include "support/recording_protocol.hpp"
+#include "support/system.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -114,10 +115,6 @@ private:
     Peer listener_;
     std::vector<Peer> waiting_;
 };
-
-/// False where the check of virtual calls (-fsanitize=vptr) is linked in: it opens a pipe for
-/// looking at memory, and takes the failure of that for a wrong pointer.
-[[nodiscard]] bool descriptors_can_run_out() noexcept;
 
 /// Lowers RLIMIT_NOFILE so that `spare` more descriptors can be opened, and restores it.
 class DescriptorLimit {

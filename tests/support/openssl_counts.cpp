@@ -2,11 +2,12 @@
 // allocate by itself: it runs inside every allocation of OpenSSL's.
 #include "support/openssl_counts.hpp"
 
+#include "support/system.hpp"
+
 #include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
@@ -19,12 +20,12 @@ std::atomic<std::size_t> live_objects{0};
 
 void* allocate(std::size_t size, const char*, int) {
     void* const block = std::malloc(size);
-    live_bytes += block == nullptr ? 0 : ::malloc_usable_size(block);
+    live_bytes += block == nullptr ? 0 : block_bytes(block);
     return block;
 }
 
 void release(void* block, const char*, int) {
-    live_bytes -= block == nullptr ? 0 : ::malloc_usable_size(block);
+    live_bytes -= block == nullptr ? 0 : block_bytes(block);
     std::free(block);
 }
 
@@ -33,10 +34,10 @@ void* resize(void* block, std::size_t size, const char* file, int line) {
         release(block, file, line);
         return nullptr;
     }
-    const std::size_t before = block == nullptr ? 0 : ::malloc_usable_size(block);
+    const std::size_t before = block == nullptr ? 0 : block_bytes(block);
     void* const moved = std::realloc(block, size);
     if (moved != nullptr) {
-        live_bytes += ::malloc_usable_size(moved);
+        live_bytes += block_bytes(moved);
         live_bytes -= before;
     }
     return moved;

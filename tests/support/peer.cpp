@@ -5,6 +5,8 @@
 #include "support/checked.hpp"
 #include "support/patience.hpp"
 #include "support/peer_tls.hpp"
+#include "support/raw_descriptors.hpp"
+#include "support/system.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -43,7 +45,7 @@ std::uint16_t port_of(int fd) {
 
 int stream_socket(Wire wire = Wire::tcp) {
     const int family = wire == Wire::unix_socket ? AF_UNIX : AF_INET;
-    return checked(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+    return make_socket(family, SOCK_STREAM);
 }
 
 // The name of a socket; a path only as far as it is abstract.
@@ -326,11 +328,11 @@ Listener::~Listener() {
 }
 
 std::optional<Peer> Listener::accept() {
-    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd = ::accept(fd_, nullptr, nullptr);
     if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return std::nullopt;
     }
-    return Peer(checked(fd, "accept4"));
+    return Peer(prepared(checked(fd, "accept"), IoMode::nonblocking));
 }
 
 std::string free_abstract_name() {
@@ -365,7 +367,7 @@ bool wait_for_arrival(int fd, std::size_t byte_count) {
 }
 
 bool wait_for_hang_up(int fd) {
-    return poll_for(fd, POLLRDHUP);
+    return poll_for(fd, peer_end_event());
 }
 
 bool wait_for_error(int fd) {
@@ -400,7 +402,7 @@ bool has_close_on_exec(int fd) {
 
 std::vector<int> open_descriptors() {
     std::vector<int> descriptors;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/fd")) {
         descriptors.push_back(std::stoi(entry.path().filename().string()));
     }
     std::sort(descriptors.begin(), descriptors.end());

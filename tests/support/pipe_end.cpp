@@ -83,14 +83,9 @@ void PipeEnd::close() noexcept {
     }
 }
 
-std::pair<int, int> make_pipe() {
-    std::array<int, 2> ends{};
-    checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
-    return {ends[0], ends[1]};
-}
-
 std::pair<int, int> make_terminal() {
-    const int master = checked(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), "posix_openpt");
+    const int master = checked(::posix_openpt(O_RDWR | O_NOCTTY), "posix_openpt");
+    checked(::fcntl(master, F_SETFD, FD_CLOEXEC), "fcntl");
     checked(::grantpt(master), "grantpt");
     checked(::unlockpt(master), "unlockpt");
     const int slave = checked(::open(::ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC), "open");
@@ -100,10 +95,6 @@ std::pair<int, int> make_terminal() {
     ::cfmakeraw(&settings);
     checked(::tcsetattr(slave, TCSANOW, &settings), "tcsetattr");
     return {master, slave};
-}
-
-std::size_t shrink_pipe(int fd) {
-    return static_cast<std::size_t>(checked(::fcntl(fd, F_SETPIPE_SZ, 1), "F_SETPIPE_SZ"));
 }
 
 bool is_nonblocking(int fd) {

@@ -3,6 +3,9 @@
 // It knows the library as little as Peer does, which is the same for sockets.
 #pragma once
 
+#include "support/raw_descriptors.hpp"
+#include "support/system.hpp"
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,12 +42,8 @@ private:
     bool saw_end_ = false;
 };
 
-/// Both ends of a pipe(2) as plain descriptors, blocking and close-on-exec: {reading, writing}.
-std::pair<int, int> make_pipe();
 /// Both ends of a terminal, raw: {master, slave}, blocking and close-on-exec.
 std::pair<int, int> make_terminal();
-/// The smallest buffer that a pipe can have (F_SETPIPE_SZ); its size.
-std::size_t shrink_pipe(int fd);
 [[nodiscard]] bool is_nonblocking(int fd);
 
 }  // namespace sluice::test

@@ -50,6 +50,10 @@ struct Ready {
 
 std::vector<Ready> collect(SimMachine& machine, SimSocket& epoll) {
     std::vector<Ready> ready;
+    if (epoll.counter > 0) {
+        // The user event of what is a kqueue.
+        ready.push_back({EPOLLIN, nullptr, -1});
+    }
     for (const auto& [fd, registration] : epoll.watched) {
         SimSocket* socket = machine.find(fd, "epoll_wait");
         const std::uint32_t wanted = registration.events | EPOLLERR | EPOLLHUP;

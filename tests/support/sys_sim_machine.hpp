@@ -120,7 +120,7 @@ struct SimSocket {
     TimePoint connect_at{};
     TimePoint connect_until{};
     int connect_error = 0;
-    std::uint64_t counter = 0;               // wake
+    std::uint64_t counter = 0;               // wake, and epoll where it is a kqueue
     std::map<int, SimRegistration> watched;  // epoll
     int watched_by = -1;
     std::set<int> errors_given;

@@ -21,6 +21,8 @@ ssize_t __real_send(int fd, const void* bytes, size_t size, int flags);
 ssize_t __real_sendmsg(int fd, const msghdr* message, int flags);
 ssize_t __real_recv(int fd, void* into, size_t size, int flags);
 int __real_epoll_wait(int epoll_fd, epoll_event* events, int room, int timeout_ms);
+int __real_epoll_pwait2(int epoll_fd, epoll_event* events, int room, const timespec* timeout,
+                        const sigset_t* mask);
 int __real_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event);
 int __real_shutdown(int fd, int how);
 ssize_t __real_sendfile(int fd, int file, off_t* offset, size_t count);
@@ -31,6 +33,8 @@ ssize_t __wrap_send(int fd, const void* bytes, size_t size, int flags);
 ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags);
 ssize_t __wrap_recv(int fd, void* into, size_t size, int flags);
 int __wrap_epoll_wait(int epoll_fd, epoll_event* events, int room, int timeout_ms);
+int __wrap_epoll_pwait2(int epoll_fd, epoll_event* events, int room, const timespec* timeout,
+                        const sigset_t* mask);
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event);
 int __wrap_shutdown(int fd, int how);
 ssize_t __wrap_sendfile(int fd, int file, off_t* offset, size_t count);
@@ -201,6 +205,13 @@ ssize_t __wrap_recv(int fd, void* into, size_t size, int flags) {
 int __wrap_epoll_wait(int epoll_fd, epoll_event* events, int room, int timeout_ms) {
     return counted({"epoll_wait", epoll_fd, 0, 0, 0},
                    [&] { return __real_epoll_wait(epoll_fd, events, room, timeout_ms); });
+}
+
+// Of the emulation of kqueue(2): one for each kevent() that waits.
+int __wrap_epoll_pwait2(int epoll_fd, epoll_event* events, int room, const timespec* timeout,
+                        const sigset_t* mask) {
+    return counted({"epoll_wait", epoll_fd, 0, 0, 0},
+                   [&] { return __real_epoll_pwait2(epoll_fd, events, room, timeout, mask); });
 }
 
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) {

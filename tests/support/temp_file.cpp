@@ -71,7 +71,7 @@ std::size_t TempFile::descriptors() const {
     const std::vector<int> open = open_descriptors();
     return static_cast<std::size_t>(std::ranges::count_if(open, [&own](int fd) {
         // By its path: another thread may be closing it, and using a number at that time is a race.
-        const std::string path = "/proc/self/fd/" + std::to_string(fd);
+        const std::string path = "/dev/fd/" + std::to_string(fd);
         struct stat other{};
         return ::stat(path.c_str(), &other) == 0 && other.st_ino == own.st_ino &&
                other.st_dev == own.st_dev;
@@ -79,7 +79,7 @@ std::size_t TempFile::descriptors() const {
 }
 
 int TempFile::reopen(int flags) const {
-    const int fd = ::open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), flags | O_CLOEXEC);
+    const int fd = ::open(("/dev/fd/" + std::to_string(fd_)).c_str(), flags | O_CLOEXEC);
     require(fd >= 0, "open");
     return fd;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy over source files: tidy.py BUILD ROOT JOBS FOLDER...
+"""Runs clang-tidy over source files: tidy.py BUILD ROOT JOBS FOLDER-OR-FILE...
 
 BUILD has a compile_commands.json. What was found clean is not looked at again: a file's result depends on its text with
 everything it includes, the options it is compiled with, the configuration and clang-tidy itself, so an empty file named
@@ -54,15 +54,16 @@ def digest_of(entry, root, configuration):
 
 
 def main():
-    build, root, jobs, *folders = sys.argv[1:]
+    build, root, jobs, *places = sys.argv[1:]
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    wanted = tuple(os.path.join(root, folder, "") for folder in folders)
+    places = [os.path.join(root, place) for place in places]
+    wanted = tuple(os.path.join(place, "") if os.path.isdir(place) else place for place in places)
     entries = json.loads(pathlib.Path(build, "compile_commands.json").read_text())
     # A file that several targets compile is looked at as the first does it.
     entries = {entry["file"]: entry for entry in reversed(entries) if entry["file"].startswith(wanted)}
     entries = list(reversed(entries.values()))
     if not entries:
-        sys.exit(f"no file of {', '.join(folders)} in {build}/compile_commands.json")
+        sys.exit(f"no file of {', '.join(places)} in {build}/compile_commands.json")
     cache = cache_folder()
 
     def look_at(entry):
