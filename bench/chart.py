@@ -29,6 +29,8 @@ COLOURS = {
     "raw_epoll_tuned": "#a3a9b4",
     "sluice": "#0057b7",
     "sluice_buffered": "#5aa9e6",
+    "sluice_io_uring": "#003a7d",
+    "raw_uring": "#4b5563",
     "asio": "#e69f00",
     "libuv": "#009e73",
     "libevent": "#cc79a7",

@@ -5,6 +5,7 @@
 #include <sluice/sluice.hpp>
 
 #include "aligned_buffer.hpp"
+#include "backend_argument.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -105,7 +106,8 @@ struct Arguments {
 [[noreturn]] void usage(std::string_view problem) {
     std::fprintf(
         stderr,
-        "echo_server: %.*s\nusage: echo_server [--host H] [--port P] [--backend automatic|epoll] "
+        "echo_server: %.*s\nusage: echo_server [--host H] [--port P] [--backend "
+        "automatic|epoll|io_uring] "
         "[--threads N] [--protocol simple|buffered|streams] [--mode echo|sink] [--split BYTES] "
         "[--tls --cert FILE --key FILE]\n",
         static_cast<int>(problem.size()), problem.data());
@@ -142,8 +144,7 @@ void set(Arguments& arguments, std::string_view name, const std::string& value) 
         one_of("echo", "sink");
         arguments.mode = value;
     } else if (name == "--backend") {
-        one_of("automatic", "epoll");
-        arguments.backend = value == "epoll" ? sluice::Backend::epoll : sluice::Backend::automatic;
+        arguments.backend = bench::backend_argument(value);
     } else {
         usage("unknown option " + std::string(name));
     }
@@ -198,6 +199,7 @@ sluice::Task<sluice::Ref<sluice::Server>> listen(sluice::EventLoop& loop,
 int main(int argc, char** argv) try {
     const Arguments arguments = parse(argc, argv);
     sluice::EventLoop loop(arguments.backend);
+    bench::require_backend(loop, arguments.backend);
     const auto server = loop.run_until_complete(listen(loop, arguments, arguments.port));
     const sluice::SocketAddress address = server->local_address();
 

@@ -4,6 +4,7 @@
 // Prints "listening on HOST:PORT" when it is ready; ends with the program that started it.
 #include <sluice/sluice.hpp>
 
+#include "backend_argument.hpp"
 #include "server_support.hpp"
 
 namespace {
@@ -42,9 +43,8 @@ Arguments parse(int argc, char** argv) {
             arguments.host = value;
         } else if (name == "--port") {
             arguments.port = value;
-        } else if (name == "--backend" && (value == "automatic" || value == "epoll")) {
-            arguments.backend =
-                value == "epoll" ? sluice::Backend::epoll : sluice::Backend::automatic;
+        } else if (name == "--backend") {
+            arguments.backend = bench::backend_argument(value);
         } else if (name != "--mode" || value != "pieces") {
             throw std::invalid_argument("unknown option or value: " + std::string(name) + " " +
                                         value);
@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
         bench::end_with_parent();
         const Arguments arguments = parse(argc, argv);
         sluice::EventLoop loop(arguments.backend);
+        bench::require_backend(loop, arguments.backend);
         const auto server = loop.run_until_complete(loop.create_server<PiecesEcho>(
             arguments.host, arguments.port, sluice::ServerOptions().backlog(1024)));
         std::printf("listening on %s\n", server->local_address().to_string().c_str());

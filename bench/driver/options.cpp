@@ -19,7 +19,8 @@ namespace {
 constexpr std::string_view usage =
     R"(Echo benchmark over loopback: ours, a hand-written epoll server, and the rivals.
 
-  --servers LIST      of raw_epoll,sluice,sluice_buffered,asio,libuv,libevent,asyncio,uvloop (default: all), and of
+  --servers LIST      of raw_epoll,raw_uring,sluice,sluice_buffered,sluice_io_uring,asio,libuv,libevent,asyncio,uvloop
+                      (default: all), and of
                       raw_epoll_tuned, which is there for TLS only
   --sizes LIST        message sizes in bytes (default: 64,256,1024,8192,16384,32768,102400,262144)
   --connections LIST  (default: 1,50,1000)
@@ -28,7 +29,7 @@ constexpr std::string_view usage =
   --ms N              measuring time of one server in one round (default: 300)
   --idle N            idle connections for the memory rows (default: 10000)
   --rate N            messages a second for the latency rows (default: 20000)
-  --backend NAME      of our server
+  --backend NAME      of our servers but sluice_io_uring: epoll or io_uring
   --json FILE         write all results, for bench/chart.py
   --quick             fewer cells and shorter slices: less than two minutes
 
