@@ -1,5 +1,6 @@
 // The echo benchmark's main program: prepares the machine, finds the servers, runs the wanted sections and reports. Every
 // decision of substance lies in driver/.
+#include "driver/program.hpp"
 #include "driver/report.hpp"
 #include "driver/run.hpp"
 #include "driver/tls_certificate.hpp"
@@ -125,13 +126,5 @@ int run_command_line(int argc, char** argv) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-    try {
-        return bench::run_command_line(argc, argv);
-    } catch (const std::invalid_argument& error) {
-        fmt::print(stderr, "echo: {}\n", error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "echo: {}\n", error.what());
-        return 1;
-    }
+    return bench::run_driver("echo", [&] { return bench::run_command_line(argc, argv); });
 }

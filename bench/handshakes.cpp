@@ -5,6 +5,7 @@
 #include "driver/catalogue.hpp"
 #include "driver/handshake_load.hpp"
 #include "driver/machine.hpp"
+#include "driver/program.hpp"
 #include "driver/server_process.hpp"
 #include "driver/tls_certificate.hpp"
 #include "driver/words.hpp"
@@ -125,18 +126,12 @@ int run(const Settings& settings) {
 }  // namespace bench::handshakes
 
 int main(int argc, char** argv) {
-    try {
+    return bench::run_driver("handshakes", [&] {
         const auto settings = bench::handshakes::parse(argc, argv);
         if (settings.help) {
             fmt::print("{}", bench::handshakes::usage);
             return 0;
         }
         return bench::handshakes::run(settings);
-    } catch (const std::invalid_argument& error) {
-        fmt::print(stderr, "handshakes: {}\n", error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "handshakes: {}\n", error.what());
-        return 1;
-    }
+    });
 }

@@ -1,5 +1,6 @@
 // The file benchmark's main program: reads the command line, prepares the machine and a folder of files, finds the servers,
 // measures every cell and reports. Every decision of substance lies in sendfile/ and driver/.
+#include "driver/program.hpp"
 #include "driver/run.hpp"
 #include "driver/words.hpp"
 #include "sendfile/report.hpp"
@@ -184,13 +185,6 @@ int run_command_line(int argc, char** argv) {
 }  // namespace bench::files
 
 int main(int argc, char** argv) {
-    try {
-        return bench::files::run_command_line(argc, argv);
-    } catch (const std::invalid_argument& error) {
-        fmt::print(stderr, "sendfile: {}\n", error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "sendfile: {}\n", error.what());
-        return 1;
-    }
+    return bench::run_driver("sendfile",
+                             [&] { return bench::files::run_command_line(argc, argv); });
 }

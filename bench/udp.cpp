@@ -3,6 +3,7 @@
 #include "driver/catalogue.hpp"
 #include "driver/figures.hpp"
 #include "driver/json.hpp"
+#include "driver/program.hpp"
 #include "driver/run.hpp"
 #include "driver/text_table.hpp"
 #include "udp/udp_load.hpp"
@@ -279,18 +280,12 @@ int run(const Settings& settings) {
 }  // namespace bench::udp
 
 int main(int argc, char** argv) {
-    try {
+    return bench::run_driver("udp", [&] {
         const auto settings = bench::udp::parse(argc, argv);
         if (settings.help) {
             fmt::print("{}", bench::udp::usage);
             return 0;
         }
         return bench::udp::run(settings);
-    } catch (const std::invalid_argument& error) {
-        fmt::print(stderr, "udp: {}\n", error.what());
-        return 2;
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "udp: {}\n", error.what());
-        return 1;
-    }
+    });
 }

@@ -3,6 +3,7 @@
 #include "descriptor.hpp"
 #include "echo_load.hpp"
 #include "sections.hpp"
+#include "source_addresses.hpp"
 
 #include <cerrno>
 #include <memory>
@@ -21,8 +22,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t at_once = 64;
 constexpr auto stall_limit = 5s;
-// A closed connection keeps its address pair for a minute; 127.0.0.2, .3 ... give us enough pairs.
-constexpr std::uint32_t source_addresses = 64;
 
 class AcceptLoad {
 public:
@@ -70,21 +69,7 @@ private:
     };
 
     void open(Slot& slot) {
-        slot.fd = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + next_source_++ % source_addresses);
-        const int on = 1;
-        setsockopt(slot.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-        const auto* plain = reinterpret_cast<const sockaddr*>(&address);
-        if (bind(slot.fd.get(), plain, sizeof address) != 0) {
-            throw LoadError("bind: no source address");
-        }
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        address.sin_port = htons(port_);
-        if (connect(slot.fd.get(), plain, sizeof address) != 0 && errno != EINPROGRESS) {
-            throw LoadError("connect: refused");
-        }
+        slot.fd = sources_.connect(port_);
         epoll_event event{};
         event.events = EPOLLOUT;
         event.data.ptr = &slot;
@@ -116,7 +101,7 @@ private:
     Descriptor epoll_;
     std::vector<Slot> slots_;
     std::uint16_t port_;
-    std::uint32_t next_source_ = 0;
+    SourceAddresses sources_;
 };
 
 struct Contestant {

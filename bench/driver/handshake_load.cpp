@@ -21,8 +21,6 @@ constexpr std::size_t at_once = 16;
 constexpr std::size_t message_bytes = 64;
 constexpr std::size_t receive_bytes = 16 * 1024;
 constexpr auto stall_limit = 5s;
-// A closed connection keeps its address pair for a minute; 127.0.0.2, .3 ... give us enough pairs.
-constexpr std::uint32_t source_addresses = 64;
 
 }  // namespace
 
@@ -88,22 +86,9 @@ EchoCount HandshakeLoad::run_while(const std::function<bool(std::uint64_t)>& mor
 }
 
 void HandshakeLoad::open(Slot& slot) {
-    slot.fd = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + next_source_++ % source_addresses);
+    slot.fd = sources_.connect(port_);
     const int on = 1;
-    setsockopt(slot.fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     setsockopt(slot.fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const auto* plain = reinterpret_cast<const sockaddr*>(&address);
-    if (bind(slot.fd.get(), plain, sizeof address) != 0) {
-        throw LoadError("bind: no source address");
-    }
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(port_);
-    if (connect(slot.fd.get(), plain, sizeof address) != 0 && errno != EINPROGRESS) {
-        throw LoadError("connect: refused");
-    }
     slot.tls.emplace(client_);
     watch(EPOLL_CTL_ADD, slot, EPOLLOUT);
 }

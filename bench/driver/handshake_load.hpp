@@ -4,6 +4,7 @@
 #pragma once
 
 #include "echo_load.hpp"
+#include "source_addresses.hpp"
 #include "tls_client.hpp"
 
 #include <chrono>
@@ -49,7 +50,7 @@ private:
     AlignedBuffer arrived_;
     AlignedBuffer plaintext_;
     std::uint16_t port_;
-    std::uint32_t next_source_ = 0;
+    SourceAddresses sources_;
 };
 
 }  // namespace bench
