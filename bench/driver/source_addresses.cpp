@@ -1,3 +1,4 @@
+// Connections made faster than their address pairs become free: each from the next address of 127.0.0.0/8.
 #include "source_addresses.hpp"
 
 #include "echo_load.hpp"
