@@ -8,6 +8,9 @@
 namespace sluice::test {
 namespace {
 
+// What a loop makes in 30 ms that waits, on a busy machine; one that spins makes as many as the case lets it.
+constexpr unsigned few_waits = 100;
+
 class Faults : public ConformanceTest {
 protected:
     void open_counted(PairOptions options = {}) {
@@ -295,7 +298,7 @@ TEST_P(Faults, rel_B4_a_hang_up_while_paused_does_not_spin) {
         loop().run_once(std::nullopt);
     }
     EXPECT_TRUE(done);
-    EXPECT_LE(counter_.count("epoll_wait"), 5U);
+    EXPECT_LE(counter_.count("epoll_wait"), few_waits);
     EXPECT_EQ(recorder().trace(), "");
 }
 
@@ -312,7 +315,7 @@ TEST_P(FaultsHalves, rel_B4_an_end_that_was_kept_open_does_not_spin) {
         loop().run_once(std::nullopt);
     }
     EXPECT_TRUE(done);
-    EXPECT_LE(counter_.count("epoll_wait"), 5U);
+    EXPECT_LE(counter_.count("epoll_wait"), few_waits);
 }
 
 TEST_P(Faults, rel_B4_a_hang_up_while_a_closed_transport_flushes_ends_it) {
@@ -323,7 +326,7 @@ TEST_P(Faults, rel_B4_a_hang_up_while_a_closed_transport_flushes_ends_it) {
     ASSERT_TRUE(wait_for_hang_up(fd_));
     counter_.clear();
     run_until_lost();
-    EXPECT_LE(counter_.count("epoll_wait"), 5U);
+    EXPECT_LE(counter_.count("epoll_wait"), few_waits);
     EXPECT_EQ(recorder().count('L'), 1U);
 }
 
