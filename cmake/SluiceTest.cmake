@@ -2,7 +2,8 @@
 #
 #   sluice_test(<name> SOURCES <file>... [INTERNAL | SIM] [TIMEOUT <seconds>] [KTLS <filter>])
 #
-# makes one GoogleTest executable and one CTest test per case, named <name>.<Suite>.<Case>; the label is the folder.
+# makes one GoogleTest executable; the label of its CTest tests is its folder.
+#   TIMEOUT   of a case that CTest runs by itself.
 #   INTERNAL  looks behind the public API, which the shared library hides: left out of shared and header-only builds.
 #   SIM       runs on the simulated system calls of tests/support/sys_sim*.cpp instead of the kernel's: one flavour of
 #             code is enough for it, so it is left out of shared and header-only builds.
@@ -11,12 +12,20 @@
 #
 # SLUICE_TEST_OPTIONS is what the compiler is told for the tests alone, behind all else: the sanitizers' builds optimise
 # the library and leave the tests, which is most of the code, as they are.
+# SLUICE_TEST_PROGRAMS: a CTest test is a program, <name>, which leaves what became of its cases in cases/ of the build;
+# tests/tools/merge_reports.py puts them into CTest's report. To start a process for each of thousands of cases costs
+# several times what the cases do. Otherwise a CTest test is a case, <name>.<Suite>.<Case>.
+# SLUICE_TEST_SHARED: each program's objects are linked with a shared library, too. The target shared_tests builds these,
+# the label `shared` runs them.
 include(GoogleTest)
 find_package(GTest REQUIRED)
+option(SLUICE_TEST_PROGRAMS "A CTest test for each test program instead of each case" OFF)
+option(SLUICE_TEST_SHARED "Link the tests with the shared library, too" OFF)
 
 # The support library is compiled for one flavour of the headers but linked with none: a test chooses.
-# GoogleTest's headers cost more than most tests, hence the precompiled header, which the tests reuse. The presets of
-# clang have none: clang writes its folder into it, so that ccache would find nothing that another clone has compiled.
+# GoogleTest's headers and ours cost more than most tests, hence the precompiled header, which the tests reuse. Clang
+# writes its folder into it, so that ccache knows nothing of what was compiled in another clone. The preset `clang` has
+# none: there a source has to include what it uses.
 function(sluice_test_support)
     file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp")
     list(FILTER sources EXCLUDE REGEX "/(sys_sim|system_)[^/]*$")
@@ -43,7 +52,13 @@ function(sluice_test_support)
     if(SLUICE_USE_HEADER_ONLY)
         sluice_use_liburing(sluice_test_support PRIVATE)
     endif()
-    target_precompile_headers(sluice_test_support PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+    target_precompile_headers(sluice_test_support PRIVATE <gmock/gmock.h> <gtest/gtest.h> <sluice/sluice.hpp>)
+    # A precompiled header only serves sources that are optimised as it was.
+    target_compile_options(sluice_test_support PRIVATE ${SLUICE_TEST_OPTIONS})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+        # Without the time in it ccache knows it again.
+        target_compile_options(sluice_test_support PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+    endif()
     set_target_properties(sluice_test_support PROPERTIES CXX_EXTENSIONS OFF)
     sluice_warnings(sluice_test_support)
 endfunction()
@@ -71,6 +86,36 @@ function(sluice_sim_library)
     sluice_usage(sluice_sim PUBLIC)
     sluice_use_liburing(sluice_sim PRIVATE)
     sluice_warnings(sluice_sim)
+endfunction()
+
+# The shared library, beside whichever flavour the build has.
+function(sluice_shared_tests)
+    add_custom_target(shared_tests)
+    if(SLUICE_TEST_SHARED)
+        sluice_add_library(sluice_for_shared_tests SHARED ${sluice_sources})
+        set_target_properties(sluice_for_shared_tests PROPERTIES EXCLUDE_FROM_ALL ON)
+    endif()
+endfunction()
+
+# Tells CTest of a test program.
+function(sluice_test_entries name target label timeout)
+    if(NOT SLUICE_TEST_PROGRAMS)
+        # At test time rather than after each link: a build does not wait for a slow sanitizer start, and a test program
+        # that cannot start fails a test, not the build.
+        gtest_discover_tests(
+            ${target}
+            TEST_PREFIX "${name}."
+            DISCOVERY_MODE PRE_TEST
+            DISCOVERY_TIMEOUT 60
+            PROPERTIES TIMEOUT ${timeout} LABELS "${label}"
+        )
+        return()
+    endif()
+    add_test(NAME ${name} COMMAND ${target})
+    set_tests_properties(
+        ${name} PROPERTIES LABELS "${label}" TIMEOUT 600 ENVIRONMENT
+                           "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/cases/${name}.xml"
+    )
 endfunction()
 
 function(sluice_test name)
@@ -106,15 +151,14 @@ function(sluice_test name)
 
     list(GET arg_SOURCES 0 first_source)
     cmake_path(GET first_source PARENT_PATH label)
-    # At test time rather than after each link: a build does not wait for a slow sanitizer start, and a test program
-    # that cannot start fails a test, not the build.
-    gtest_discover_tests(
-        ${target}
-        TEST_PREFIX "${name}."
-        DISCOVERY_MODE PRE_TEST
-        DISCOVERY_TIMEOUT 60
-        PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${label}"
-    )
+    if(SLUICE_TEST_SHARED AND NOT arg_INTERNAL AND NOT arg_SIM)
+        sluice_add_executable(${target}_shared $<TARGET_OBJECTS:${target}>)
+        set_target_properties(${target}_shared PROPERTIES EXCLUDE_FROM_ALL ON LINKER_LANGUAGE CXX)
+        target_link_libraries(${target}_shared PRIVATE sluice_test_support sluice_for_shared_tests)
+        add_dependencies(shared_tests ${target}_shared)
+        sluice_test_entries(shared.${name} ${target}_shared shared ${arg_TIMEOUT})
+    endif()
+    sluice_test_entries(${name} ${target} ${label} ${arg_TIMEOUT})
 endfunction()
 
 # What the guest runs, a line "<program>|<filter>|<path>" each, and a target that builds just these.

@@ -28,7 +28,9 @@ sluice_test(task SOURCES conformance/task_test.cpp conformance/cancel_test.cpp c
 if(SLUICE_TEST_OPTIONS)
     # Destroying ten thousand coroutines that wait for each other nests as deeply: with a sanitizer and not optimised at all
     # that is more than a thread's stack.
-    set_source_files_properties(conformance/task_test.cpp PROPERTIES COMPILE_OPTIONS -O1)
+    set_source_files_properties(
+        conformance/task_test.cpp PROPERTIES COMPILE_OPTIONS -O1 SKIP_PRECOMPILE_HEADERS ON
+    )
 endif()
 sluice_test(gcc12_coroutines SOURCES conformance/gcc12_coroutines_test.cpp)
 sluice_test(connect_sim SOURCES conformance/connect_sim_test.cpp SIM)
