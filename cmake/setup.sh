@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and measuring Sluice needs. The one place that knows package names.
 #
-#   cmake/setup.sh [set...]      sets: build tests sanitizers ktls ktls-qemu bench docs; default: build
+#   cmake/setup.sh [set...]      sets: build tests sanitizers ktls ktls-qemu windows bench docs; default: build
 #
 # A machine that has everything is left alone at once and without the network. A Debian-like machine gets the
 # missing packages by apt. Any other machine is told exactly what to install, and the script fails; once that is done,
@@ -54,6 +54,15 @@ ktls-qemu|qemu-system-x86|qemu-system-x86_64
 ktls-qemu|busybox-static|BusyBox, linked statically, as /bin/busybox
 ktls-qemu|kmod|depmod
 ktls-qemu|python3|Python 3.9 or newer
+windows|clang-19|clang 19 as clang++-19
+windows|lld-19|LLVM 19's linker as ld.lld-19
+windows|g++-mingw-w64-x86-64-posix|mingw-w64: headers and libraries of Windows, of GCC for it, with threads of POSIX
+windows|wine64|Wine 8 or newer, 64 bits
+windows|wine|Wine's own programs
+windows|googletest|the source of GoogleTest, in /usr/src/googletest
+windows|dpkg-dev|dpkg-source
+windows|make|make
+windows|perl|Perl 5
 docs|doxygen|Doxygen 1.9.4 or newer
 docs|doxygen-awesome-css|the style of the API reference; Doxygen has one of its own
 TABLE
@@ -118,6 +127,9 @@ main() {
     mapfile -t missing < <(comm -23 <(printf '%s\n' "${wanted[@]}") <(sed -n 's/^installed //p' <<<"$present" | sort -u))
     if [ ${#missing[@]} -gt 0 ]; then
         install_with_apt "${missing[@]}"
+    fi
+    if [[ " $* " == *" windows "* ]]; then
+        "$(dirname "${BASH_SOURCE[0]}")/windows_dependencies.sh"
     fi
 }
 
