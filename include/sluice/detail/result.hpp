@@ -9,6 +9,15 @@
 
 namespace sluice::inline v0_1::detail {
 
+/// The system's error number as a code that compares with std::errc.
+#ifdef _WIN32
+std::error_code system_error(int error_number) noexcept;
+#else
+inline std::error_code system_error(int error_number) noexcept {
+    return {error_number, std::system_category()};
+}
+#endif
+
 /// A value, "would block", or the system's error number. The end of a stream is the value 0.
 template <class T>
 class [[nodiscard]] Result {
@@ -27,7 +36,7 @@ public:
     /// Empty when ok.
     [[nodiscard]] std::error_code error() const noexcept {
         SLUICE_ASSERT(!blocked());
-        return {error_, std::system_category()};
+        return system_error(error_);
     }
 
 private:
@@ -44,3 +53,7 @@ private:
 using IoResult = Result<std::size_t>;
 
 }  // namespace sluice::inline v0_1::detail
+
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_error.ipp>
+#endif

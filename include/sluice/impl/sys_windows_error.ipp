@@ -1,0 +1,88 @@
+// Error numbers of Windows, those of sockets included, as codes that compare with std::errc. Of the
+// standard libraries here only MSVC's does that by itself for std::system_category().
+#pragma once
+
+#include <sluice/impl/windows_headers.hpp>
+
+#include <sluice/detail/result.hpp>
+
+#include <algorithm>
+#include <iterator>
+
+namespace sluice::inline v0_1::detail {
+
+struct WindowsError {
+    int number;
+    std::errc meaning;
+};
+
+inline constexpr WindowsError windows_errors[] = {
+    {ERROR_FILE_NOT_FOUND, std::errc::no_such_file_or_directory},
+    {ERROR_PATH_NOT_FOUND, std::errc::no_such_file_or_directory},
+    {ERROR_TOO_MANY_OPEN_FILES, std::errc::too_many_files_open},
+    {ERROR_ACCESS_DENIED, std::errc::permission_denied},
+    {ERROR_INVALID_HANDLE, std::errc::bad_file_descriptor},
+    {ERROR_NOT_ENOUGH_MEMORY, std::errc::not_enough_memory},
+    {ERROR_OUTOFMEMORY, std::errc::not_enough_memory},
+    {ERROR_SHARING_VIOLATION, std::errc::permission_denied},
+    {ERROR_NOT_SUPPORTED, std::errc::operation_not_supported},
+    {ERROR_NETNAME_DELETED, std::errc::connection_reset},
+    {ERROR_FILE_EXISTS, std::errc::file_exists},
+    {ERROR_INVALID_PARAMETER, std::errc::invalid_argument},
+    {ERROR_BROKEN_PIPE, std::errc::broken_pipe},
+    {ERROR_SEM_TIMEOUT, std::errc::timed_out},
+    {ERROR_NO_DATA, std::errc::broken_pipe},
+    {ERROR_MORE_DATA, std::errc::message_size},
+    {ERROR_OPERATION_ABORTED, std::errc::operation_canceled},
+    {ERROR_CONNECTION_REFUSED, std::errc::connection_refused},
+    {ERROR_NETWORK_UNREACHABLE, std::errc::network_unreachable},
+    {ERROR_HOST_UNREACHABLE, std::errc::host_unreachable},
+    {ERROR_PORT_UNREACHABLE, std::errc::connection_refused},
+    {ERROR_CONNECTION_ABORTED, std::errc::connection_aborted},
+    {ERROR_NO_SYSTEM_RESOURCES, std::errc::no_buffer_space},
+
+    {WSAEINTR, std::errc::interrupted},
+    {WSAEBADF, std::errc::bad_file_descriptor},
+    {WSAEACCES, std::errc::permission_denied},
+    {WSAEFAULT, std::errc::bad_address},
+    {WSAEINVAL, std::errc::invalid_argument},
+    {WSAEMFILE, std::errc::too_many_files_open},
+    {WSAEWOULDBLOCK, std::errc::operation_would_block},
+    {WSAEINPROGRESS, std::errc::operation_in_progress},
+    {WSAEALREADY, std::errc::connection_already_in_progress},
+    {WSAENOTSOCK, std::errc::not_a_socket},
+    {WSAEDESTADDRREQ, std::errc::destination_address_required},
+    {WSAEMSGSIZE, std::errc::message_size},
+    {WSAEPROTOTYPE, std::errc::wrong_protocol_type},
+    {WSAENOPROTOOPT, std::errc::no_protocol_option},
+    {WSAEPROTONOSUPPORT, std::errc::protocol_not_supported},
+    {WSAEOPNOTSUPP, std::errc::operation_not_supported},
+    {WSAEAFNOSUPPORT, std::errc::address_family_not_supported},
+    {WSAEADDRINUSE, std::errc::address_in_use},
+    {WSAEADDRNOTAVAIL, std::errc::address_not_available},
+    {WSAENETDOWN, std::errc::network_down},
+    {WSAENETUNREACH, std::errc::network_unreachable},
+    {WSAENETRESET, std::errc::network_reset},
+    {WSAECONNABORTED, std::errc::connection_aborted},
+    {WSAECONNRESET, std::errc::connection_reset},
+    {WSAENOBUFS, std::errc::no_buffer_space},
+    {WSAEISCONN, std::errc::already_connected},
+    {WSAENOTCONN, std::errc::not_connected},
+    // Sending behind one's own shutdown(): POSIX has EPIPE for it.
+    {WSAESHUTDOWN, std::errc::broken_pipe},
+    {WSAETIMEDOUT, std::errc::timed_out},
+    {WSAECONNREFUSED, std::errc::connection_refused},
+    {WSAEHOSTUNREACH, std::errc::host_unreachable},
+};
+static_assert(std::ranges::is_sorted(windows_errors, {}, &WindowsError::number));
+
+SLUICE_INLINE std::error_code system_error(int error_number) noexcept {
+    const auto* const found =
+        std::ranges::lower_bound(windows_errors, error_number, {}, &WindowsError::number);
+    if (found != std::end(windows_errors) && found->number == error_number) {
+        return std::make_error_code(found->meaning);
+    }
+    return {error_number, std::system_category()};
+}
+
+}  // namespace sluice::inline v0_1::detail
