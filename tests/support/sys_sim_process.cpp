@@ -23,6 +23,7 @@ Result<int> watch_process(int) noexcept {
 Result<int> take_exit_status(int, bool) noexcept {
     return Result<int>::failure(ENOSYS);
 }
+void abandon_program(int) noexcept {}
 std::error_code signal_process(int, int, int) noexcept {
     return {ENOSYS, std::system_category()};
 }

@@ -35,12 +35,18 @@ Result<int> watch_process(int pid) noexcept;
 /// Would-block while the child runs; else its exit status, or minus the signal that ended it. Once. With
 /// `may_block` it waits.
 Result<int> take_exit_status(int pid, bool may_block) noexcept;
+/// Ends a child that could not be watched, and waits for that.
+void abandon_program(int pid) noexcept;
+/// SIGKILL, which not every system has a name for.
+inline constexpr int kill_signal = 9;
 /// To a child whose exit status has not been taken, by the descriptor of watch_process() where the system
 /// can: that reaches no other process whatever has happened.
 std::error_code signal_process(int process_fd, int pid, int signal_number) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_absent.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_process.ipp>
 #endif

@@ -12,7 +12,6 @@
 #include <sluice/subprocess.hpp>
 
 #include <algorithm>
-#include <csignal>
 #include <stdexcept>
 
 namespace sluice::inline v0_1 {
@@ -137,8 +136,7 @@ SLUICE_INLINE Ref<SubprocessImpl> start_process(LoopCore& core, const sys::Progr
         }
     }
     // Without it only a signal handler or a thread could tell of the end.
-    ::kill(started.value(), SIGKILL);
-    static_cast<void>(sys::take_exit_status(started.value(), true));
+    sys::abandon_program(started.value());
     if (failure) {
         std::rethrow_exception(failure);
     }

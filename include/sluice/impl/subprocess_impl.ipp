@@ -125,7 +125,7 @@ SLUICE_INLINE void SubprocessImpl::terminate() {
 }
 
 SLUICE_INLINE void SubprocessImpl::kill() {
-    send_signal(SIGKILL);
+    send_signal(sys::kill_signal);
 }
 
 SLUICE_INLINE void SubprocessImpl::close() {
@@ -141,7 +141,7 @@ SLUICE_INLINE void SubprocessImpl::close() {
         }
     }
     if (process_) {
-        static_cast<void>(sys::signal_process(process_.get(), pid_, SIGKILL));
+        static_cast<void>(sys::signal_process(process_.get(), pid_, sys::kill_signal));
     }
 }
 
@@ -153,7 +153,7 @@ SLUICE_INLINE void SubprocessImpl::end_process() noexcept {
         return;
     }
     core_->unwatch(*this, process_.get());
-    static_cast<void>(sys::signal_process(process_.get(), pid_, SIGKILL));
+    static_cast<void>(sys::signal_process(process_.get(), pid_, sys::kill_signal));
     const Result<int> status = sys::take_exit_status(pid_, true);
     returncode_ = status.ok() ? status.value() : unknown_returncode;
     process_.reset();

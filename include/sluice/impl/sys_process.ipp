@@ -129,6 +129,13 @@ SLUICE_INLINE Result<int> take_exit_status(int pid, bool may_block) noexcept {
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static_assert(kill_signal == SIGKILL);
+
+SLUICE_INLINE void abandon_program(int pid) noexcept {
+    ::kill(pid, SIGKILL);
+    static_cast<void>(take_exit_status(pid, true));
+}
+
 SLUICE_INLINE std::error_code signal_process(int process_fd, int pid, int signal_number) noexcept {
     return outcome(os::signal_process(process_fd, pid, signal_number));
 }

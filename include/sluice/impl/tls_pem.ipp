@@ -19,13 +19,20 @@ namespace sluice::inline v0_1::detail {
     throw TlsConfigError(reason, "cannot read the " + std::string(what) + " '" + file + "'");
 }
 
+// A program that is started meanwhile must not inherit a private key.
+#ifdef _WIN32
+inline constexpr const char* read_without_inheritance = "rbN";
+#else
+inline constexpr const char* read_without_inheritance = "rbe";
+#endif
+
 /// The content of `file`. `what` it is to be is part of the error's text.
 inline std::string read_tls_file(const std::string& file, const char* what) {
     if (file.find('\0') != std::string::npos) {
         throw_config("the name of the " + std::string(what) + " has a NUL in it");
     }
-    // "e" is close-on-exec: a program started meanwhile must not inherit a private key.
-    const std::unique_ptr<std::FILE, FileClose> handle(std::fopen(file.c_str(), "rbe"));
+    const std::unique_ptr<std::FILE, FileClose> handle(
+        std::fopen(file.c_str(), read_without_inheritance));
     if (!handle) {
         throw_unreadable(file, what);
     }
