@@ -166,7 +166,12 @@ NameAnswer name_of(const SocketAddress& address, bool numeric_host, bool numeric
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows.ipp>
+#include <sluice/impl/sys_windows_file.ipp>
+#include <sluice/impl/sys_windows_resolve.ipp>
+#include <sluice/impl/sys_windows_signals.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #if SLUICE_HAS_EPOLL
 #include <sluice/impl/sys_epoll.ipp>
 #endif

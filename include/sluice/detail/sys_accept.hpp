@@ -12,6 +12,8 @@ std::uint64_t random_bits() noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_calls.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_accept.ipp>
 #endif

@@ -77,6 +77,8 @@ std::error_code remove_socket_file(const std::string& path) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_datagram.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_datagram.ipp>
 #endif

@@ -27,6 +27,8 @@ DescriptorKind descriptor_kind(int fd) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_calls.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_inherited.ipp>
 #endif

@@ -40,6 +40,8 @@ bool reader_is_gone(int fd) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_absent.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_pipes.ipp>
 #endif

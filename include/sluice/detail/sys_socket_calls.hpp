@@ -16,6 +16,8 @@ IoResult sock_send_to(int fd, Bytes from, const SocketAddress& to) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_calls.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_socket_calls.ipp>
 #endif

@@ -28,6 +28,8 @@ Result<PeerCredentials> peer_credentials(int fd) noexcept;
 
 }  // namespace sluice::inline v0_1::detail::sys
 
-#ifdef SLUICE_HEADER_ONLY
+#if defined(SLUICE_HEADER_ONLY) && defined(_WIN32)
+#include <sluice/impl/sys_windows_absent.ipp>
+#elif defined(SLUICE_HEADER_ONLY)
 #include <sluice/impl/sys_unix.ipp>
 #endif

@@ -6,8 +6,14 @@
 #include <algorithm>
 #include <stdexcept>
 
+#ifdef _WIN32
+#include <sluice/impl/windows_headers.hpp>
+
+#include <afunix.h>
+#else
 #include <arpa/inet.h>
 #include <sys/un.h>
+#endif
 
 namespace sluice::inline v0_1 {
 

@@ -1,0 +1,126 @@
+// Files for Windows: what they are and reading them. A file is its handle, not a descriptor of the C
+// library; of a FILE that is _get_osfhandle(_fileno(file)).
+#pragma once
+
+#include <sluice/impl/sys_windows.ipp>
+
+#include <sluice/detail/sys.hpp>
+
+#include <fcntl.h>
+#include <io.h>
+
+namespace sluice::inline v0_1::detail::sys {
+
+SLUICE_INLINE int last_error() noexcept {
+    return static_cast<int>(::GetLastError());
+}
+
+/// Whether reading is among the rights that the handle was opened with: asking for them again is
+/// refused where they are not.
+SLUICE_INLINE bool may_read(HANDLE file) noexcept {
+    const HANDLE self = ::GetCurrentProcess();
+    HANDLE copy = nullptr;
+    if (::DuplicateHandle(self, file, self, &copy, FILE_READ_DATA, FALSE, 0) == 0) {
+        return false;
+    }
+    std::byte none{};
+    DWORD count = 0;
+    // A read of nothing fails without the right: not every system keeps duplicates from gaining rights.
+    const bool readable = ::ReadFile(copy, &none, 0, &count, nullptr) != 0;
+    ::CloseHandle(copy);
+    return readable;
+}
+
+SLUICE_INLINE Result<FileStatus> file_status(int fd) noexcept {
+    // The lowest two bits of a handle are ignored by the system; here they tell of somebody who has
+    // taken a descriptor of the C library for one.
+    if (fd <= 0 || fd % 4 != 0) {
+        return Result<FileStatus>::failure(ERROR_INVALID_HANDLE);
+    }
+    const HANDLE file = native_handle(fd);
+    const DWORD type = ::GetFileType(file);
+    if (type == FILE_TYPE_UNKNOWN && ::GetLastError() != NO_ERROR) {
+        return Result<FileStatus>::failure(last_error());
+    }
+    FileStatus answer;
+    if (type != FILE_TYPE_DISK) {
+        return answer;
+    }
+    BY_HANDLE_FILE_INFORMATION information;
+    if (::GetFileInformationByHandle(file, &information) == 0) {
+        return Result<FileStatus>::failure(last_error());
+    }
+    answer.directory = (information.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+    answer.regular = !answer.directory;
+    answer.readable = answer.regular && may_read(file);
+    answer.size = static_cast<std::int64_t>(std::uint64_t{information.nFileSizeHigh} << 32 |
+                                            information.nFileSizeLow);
+    return answer;
+}
+
+SLUICE_INLINE Result<int> duplicate(int fd) noexcept {
+    const HANDLE self = ::GetCurrentProcess();
+    HANDLE copy = nullptr;
+    if (::DuplicateHandle(self, native_handle(fd), self, &copy, 0, FALSE, DUPLICATE_SAME_ACCESS) ==
+        0) {
+        return Result<int>::failure(last_error());
+    }
+    return descriptor_of(copy);
+}
+
+SLUICE_INLINE IoResult sendfile(int, int, std::int64_t, std::size_t) noexcept {
+    // TransmitFile completes later or blocks; it is no call for a socket that is ready.
+    return IoResult::failure(WSAEOPNOTSUPP);
+}
+
+SLUICE_INLINE IoResult read_file(int file, std::int64_t offset, MutableBytes into,
+                                 bool may_block) noexcept {
+    if (!may_block) {
+        return IoResult::would_block();  // Whether bytes are in memory Windows does not tell.
+    }
+    OVERLAPPED where{};
+    where.Offset = static_cast<DWORD>(static_cast<std::uint64_t>(offset));
+    where.OffsetHigh = static_cast<DWORD>(static_cast<std::uint64_t>(offset) >> 32);
+    DWORD count = 0;
+    if (::ReadFile(native_handle(file), into.data(), static_cast<DWORD>(clamped(into.size())),
+                   &count, &where) != 0) {
+        return std::size_t{count};
+    }
+    // A file that was opened for overlapped operations answers later.
+    if (::GetLastError() == ERROR_IO_PENDING &&
+        ::GetOverlappedResult(native_handle(file), &where, &count, TRUE) != 0) {
+        return std::size_t{count};
+    }
+    return ::GetLastError() == ERROR_HANDLE_EOF ? IoResult(0) : IoResult::failure(last_error());
+}
+
+SLUICE_INLINE Result<std::FILE*> open_private_file(const std::string& path) noexcept {
+    // FILE_FLAG_OPEN_REPARSE_POINT opens a link itself, which is refused below. What a folder of a
+    // user holds is that user's by the folder's access list.
+    const HANDLE opened =
+        ::CreateFileA(path.c_str(), FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr,
+                      OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, nullptr);
+    if (opened == INVALID_HANDLE_VALUE) {
+        return Result<std::FILE*>::failure(last_error());
+    }
+    BY_HANDLE_FILE_INFORMATION information;
+    const bool plain = ::GetFileType(opened) == FILE_TYPE_DISK &&
+                       ::GetFileInformationByHandle(opened, &information) != 0 &&
+                       (information.dwFileAttributes &
+                        (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT)) == 0;
+    const int fd =
+        plain ? ::_open_osfhandle(reinterpret_cast<std::intptr_t>(opened), _O_APPEND | _O_NOINHERIT)
+              : -1;
+    if (fd < 0) {
+        ::CloseHandle(opened);
+        return Result<std::FILE*>::failure(plain ? WSAEMFILE : WSAEINVAL);
+    }
+    std::FILE* const file = ::_fdopen(fd, "a");
+    if (file == nullptr) {
+        ::_close(fd);
+        return Result<std::FILE*>::failure(WSAEMFILE);
+    }
+    return file;
+}
+
+}  // namespace sluice::inline v0_1::detail::sys

@@ -1,0 +1,75 @@
+// Wake-ups that are descriptors, and signals, for Windows.
+#pragma once
+
+#include <sluice/impl/sys_windows.ipp>
+
+#include <sluice/detail/sys.hpp>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+
+namespace sluice::inline v0_1::detail::sys {
+
+SLUICE_INLINE Result<int> open_wake() noexcept {
+    // A datagram socket that is its own and only peer: what is sent makes it readable.
+    const Result<int> opened = open_socket(Family::ipv4, SocketType::datagram);
+    if (!opened.ok()) {
+        return opened;
+    }
+    const int fd = opened.value();
+    if (!bind(fd, SocketAddress::ipv4({127, 0, 0, 1}, 0))) {
+        const Result<int> connected = connect(fd, local_address(fd));
+        if (connected.ok()) {
+            return fd;
+        }
+    }
+    const int error = ::WSAGetLastError();
+    close(fd);
+    return Result<int>::failure(error);
+}
+
+SLUICE_INLINE void signal_wake(int fd) noexcept {
+    constexpr std::byte one{1};
+    // One that finds the queue full is readable all the same.
+    static_cast<void>(send(fd, Bytes(&one, 1)));
+}
+
+SLUICE_INLINE void drain_wake(int fd) noexcept {
+    std::byte byte{};
+    for (bool more = true; more;) {
+        more = recv(fd, MutableBytes(&byte, 1)).ok();
+    }
+}
+
+using SignalHandler = void (*)(int);
+
+inline std::array<std::atomic<SignalHandler>, NSIG> signal_handlers;
+
+extern "C" inline void sluice_on_signal(int signal_number) {
+    // The C library has restored the default action before it called this.
+    std::signal(signal_number, sluice_on_signal);
+    if (const SignalHandler handler =
+            signal_handlers[static_cast<std::size_t>(signal_number)].load()) {
+        handler(signal_number);
+    }
+}
+
+SLUICE_INLINE std::error_code set_signal_handler(int signal_number, void (*handler)(int)) noexcept {
+    if (signal_number < 0 || signal_number >= NSIG) {
+        return std::make_error_code(std::errc::invalid_argument);
+    }
+    signal_handlers[static_cast<std::size_t>(signal_number)] = handler;
+    return std::signal(signal_number, handler != nullptr ? sluice_on_signal : SIG_DFL) == SIG_ERR
+               ? std::make_error_code(std::errc::invalid_argument)
+               : std::error_code{};
+}
+
+/// The thread that runs the initialisers of the program, or that loaded the library.
+inline const DWORD main_thread = ::GetCurrentThreadId();
+
+SLUICE_INLINE bool is_main_thread() noexcept {
+    return ::GetCurrentThreadId() == main_thread;
+}
+
+}  // namespace sluice::inline v0_1::detail::sys
