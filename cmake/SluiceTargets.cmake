@@ -26,6 +26,9 @@ function(sluice_usage target scope)
         "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
     )
     target_link_libraries(${target} ${scope} OpenSSL::SSL Threads::Threads)
+    if(WIN32)
+        target_link_libraries(${target} ${scope} ws2_32 mswsock ntdll bcrypt)
+    endif()
 endfunction()
 
 # liburing, if the build has it. No header of ours that a user includes sees it, but for the header-only flavour, which

@@ -15,6 +15,7 @@ enum class Backend : std::uint8_t {
     /// loop uses epoll: EventLoop::backend_report() says why.
     io_uring,
     kqueue,  ///< kqueue(2): macOS, the BSDs.
+    iocp,    ///< An I/O completion port: Windows.
 };
 
 }  // namespace sluice::inline v0_1

@@ -34,9 +34,15 @@
     defined(__DragonFly__) || defined(SLUICE_KQUEUE_EMULATION)
 #define SLUICE_HAS_KQUEUE 1
 #define SLUICE_HAS_EPOLL 0
+#define SLUICE_HAS_IOCP 0
+#elif defined(_WIN32)
+#define SLUICE_HAS_KQUEUE 0
+#define SLUICE_HAS_EPOLL 0
+#define SLUICE_HAS_IOCP 1
 #elif defined(__linux__)
 #define SLUICE_HAS_KQUEUE 0
 #define SLUICE_HAS_EPOLL 1
+#define SLUICE_HAS_IOCP 0
 #endif
 
 // Invariants of the library itself, never user errors (those throw std::logic_error).

@@ -4,6 +4,7 @@
 #include <sluice/detail/backend_choice.hpp>
 #include <sluice/detail/epoll.hpp>
 #include <sluice/detail/io_uring.hpp>
+#include <sluice/detail/iocp.hpp>
 #include <sluice/detail/kqueue.hpp>
 
 #include <cstdlib>
@@ -27,6 +28,9 @@ inline constexpr BuiltBackend built_backends[] = {
 #if SLUICE_HAS_KQUEUE
     {"kqueue", make_kqueue_poller},
 #endif
+#if SLUICE_HAS_IOCP
+    {"iocp", make_iocp_poller},
+#endif
 };
 
 constexpr std::string_view name_of(Backend backend) noexcept {
@@ -39,6 +43,8 @@ constexpr std::string_view name_of(Backend backend) noexcept {
             return "io_uring";
         case Backend::kqueue:
             return "kqueue";
+        case Backend::iocp:
+            return "iocp";
     }
     return "unknown";
 }

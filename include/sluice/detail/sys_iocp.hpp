@@ -1,0 +1,43 @@
+// The part of the sys seam that Windows has: a completion port and polls of sockets. The same rules as in
+// sys.hpp.
+#pragma once
+
+#include <sluice/detail/result.hpp>
+#include <sluice/detail/timer_heap.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace sluice::inline v0_1::detail {
+struct AfdPoll;  // impl/windows_afd.hpp; only the IOCP backend looks inside
+}
+
+namespace sluice::inline v0_1::detail::sys {
+
+Result<int> open_completion_port() noexcept;
+/// What polls are handed to, and `port` gets their completions from.
+Result<int> open_afd(int port) noexcept;
+/// The socket below those of filters that are plugged in between, which are nothing to AFD.
+/// WSAENOTSOCK: `fd` is something else.
+Result<int> base_socket(int fd) noexcept;
+
+/// Polls `socket`, as base_socket() gave it, once: completes as soon as one of `events` has happened,
+/// also when it has by now. After an error nothing completes.
+std::error_code start_poll(int afd, int socket, std::uint32_t events, AfdPoll& poll) noexcept;
+/// It then completes without an event, unless it is just about to complete with one.
+void cancel_poll(int afd, AfdPoll& poll) noexcept;
+
+/// Sleeps until something completes; null stands for post_wake(). Timed out gives 0; the timeout is
+/// rounded up to a millisecond.
+std::size_t wait_for_completions(int port, std::span<AfdPoll*> completed,
+                                 std::optional<Duration> timeout) noexcept;
+/// False if the system has no memory for it.
+bool post_wake(int port) noexcept;
+
+}  // namespace sluice::inline v0_1::detail::sys
+
+#if defined(SLUICE_HEADER_ONLY) && SLUICE_HAS_IOCP
+#include <sluice/impl/sys_iocp.ipp>
+#endif

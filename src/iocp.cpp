@@ -1,0 +1,3 @@
+// The IOCP backend with its system calls.
+#include <sluice/impl/iocp.ipp>
+#include <sluice/impl/sys_iocp.ipp>
