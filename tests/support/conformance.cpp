@@ -21,6 +21,12 @@ constexpr int idle_iterations = 20;
 constexpr std::size_t plug_piece_bytes = 16 * 1024;
 constexpr std::size_t generous_limit_bytes = 16 * 1024 * 1024;
 
+#ifdef _WIN32
+constexpr bool has_unix_sockets = false;
+#else
+constexpr bool has_unix_sockets = true;
+#endif
+
 const char* name_of(TransportKind transport) {
     switch (transport) {
         case TransportKind::tcp:
@@ -51,6 +57,8 @@ const char* name_of(Backend backend) {
             return "kqueue";
         case Backend::io_uring:
             return "io_uring";
+        case Backend::iocp:
+            return "iocp";
     }
     return "?";
 }
@@ -83,6 +91,9 @@ std::vector<ConformanceCase> conformance_cases() {
     for (const Backend backend : backends()) {
         std::vector<TransportKind> transports = {tcp, unix_socket, tls, tls_over_transport,
                                                  tls_in_tls};
+        if (!has_unix_sockets) {
+            std::erase(transports, unix_socket);
+        }
         if (std::getenv("KTLS_VM") != nullptr) {
             transports.insert(transports.end(), {ktls, ktls_receiving});
         }

@@ -10,13 +10,9 @@
 #include <system_error>
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace sluice::test {
 
@@ -25,6 +21,8 @@ namespace {
 // The build with the emulation is what one for macOS is: it has kqueue in place of epoll.
 #ifdef SLUICE_KQUEUE_EMULATION
 constexpr Backend readiness_backend = Backend::kqueue;
+#elif defined(_WIN32)
+constexpr Backend readiness_backend = Backend::iocp;
 #else
 constexpr Backend readiness_backend = Backend::epoll;
 #endif
@@ -83,6 +81,8 @@ std::string backend_case_name(const testing::TestParamInfo<Backend>& info) {
             return "kqueue";
         case Backend::io_uring:
             return "io_uring";
+        case Backend::iocp:
+            return "iocp";
     }
     return "unknown";
 }
@@ -202,58 +202,6 @@ BlackHole::BlackHole(const std::string& ip) : listener_(bound_socket(ip, 0, 0)) 
 
 std::uint16_t BlackHole::port() const {
     return address_of(listener_.fd()).port();
-}
-
-// ---- the process ----
-
-DescriptorLimit::DescriptorLimit(std::size_t spare) {
-    rlimit limit{};
-    checked(::getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
-    before_ = limit.rlim_cur;
-    // The limit is on the highest number (getrlimit(2)): it goes before the first gap too many.
-    const std::vector<int> open = open_descriptors();
-    std::size_t gaps = 0;
-    int end = 0;
-    for (std::size_t i = 0;; ++end) {
-        if (i < open.size() && open[i] == end) {
-            ++i;
-        } else if (gaps++ == spare) {
-            break;
-        }
-    }
-    // Whatever is open above stays open; only new numbers are limited.
-    limit.rlim_cur = static_cast<rlim_t>(end);
-    checked(::setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
-}
-
-DescriptorLimit::~DescriptorLimit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = before_;
-        EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
-    }
-}
-
-bool in_forked_child(const std::function<bool()>& body) {
-    const pid_t child = checked(::fork(), "fork");
-    if (child == 0) {
-        // A child that hangs ends by itself, after whatever it waits for in vain.
-        ::alarm(2 * static_cast<unsigned>(patience().count()));
-        bool good = false;
-        try {
-            good = body();
-        } catch (const std::exception& error) {
-            ::dprintf(STDERR_FILENO, "in the forked child: %s\n", error.what());
-        }
-        ::_exit(good ? 0 : 1);
-    }
-    int status = 0;
-    while (::waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) {
-            throw std::system_error(errno, std::system_category(), "waitpid");
-        }
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 }  // namespace sluice::test

@@ -125,7 +125,7 @@ public:
     ~DescriptorLimit();
 
 private:
-    std::uint64_t before_;
+    [[maybe_unused]] std::uint64_t before_;
 };
 
 /// What the child of a fork(2) does and whether that returned true; no test framework and no

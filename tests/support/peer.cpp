@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <filesystem>
 #include <stdexcept>
 #include <system_error>
 
@@ -398,17 +397,6 @@ int socket_option(int fd, int level, int name) {
 
 bool has_close_on_exec(int fd) {
     return (checked(::fcntl(fd, F_GETFD), "fcntl") & FD_CLOEXEC) != 0;
-}
-
-std::vector<int> open_descriptors() {
-    std::vector<int> descriptors;
-    for (const auto& entry : std::filesystem::directory_iterator("/dev/fd")) {
-        descriptors.push_back(std::stoi(entry.path().filename().string()));
-    }
-    std::sort(descriptors.begin(), descriptors.end());
-    // The directory itself was open during the walk.
-    std::erase_if(descriptors, [](int fd) { return !descriptor_is_open(fd); });
-    return descriptors;
 }
 
 bool descriptor_is_open(int fd) {
