@@ -22,6 +22,11 @@ find_package(GTest REQUIRED)
 option(SLUICE_TEST_PROGRAMS "A CTest test for each test program instead of each case" OFF)
 option(SLUICE_TEST_SHARED "Link the tests with the shared library, too" OFF)
 
+# Windows in the place of what only POSIX has.
+if(WIN32)
+    include("${CMAKE_CURRENT_LIST_DIR}/../tests/windows/support.cmake")
+endif()
+
 # The support library is compiled for one flavour of the headers but linked with none: a test chooses.
 # GoogleTest's headers and ours cost more than most tests, hence the precompiled header, which the tests reuse. Clang
 # writes its folder into it, so that ccache knows nothing of what was compiled in another clone. The preset `clang` has
@@ -33,6 +38,8 @@ function(sluice_test_support)
         list(APPEND sources support/system_macos.cpp)
         # It has the linker of Linux wrap calls.
         list(FILTER sources EXCLUDE REGEX "/syscall_counter[^/]*$")
+    elseif(WIN32)
+        sluice_windows_test_support(sources)
     else()
         list(APPEND sources support/system_linux.cpp)
     endif()
@@ -61,6 +68,9 @@ function(sluice_test_support)
     endif()
     set_target_properties(sluice_test_support PROPERTIES CXX_EXTENSIONS OFF)
     sluice_warnings(sluice_test_support)
+    if(WIN32)
+        sluice_use_windows(sluice_test_support)
+    endif()
 endfunction()
 
 # The library with its system calls replaced.
@@ -128,6 +138,9 @@ function(sluice_test name)
         return()
     endif()
     if(arg_SIM AND NOT TARGET sluice_sim)
+        return()
+    endif()
+    if(name IN_LIST sluice_inapplicable_tests)
         return()
     endif()
     if(NOT arg_TIMEOUT)

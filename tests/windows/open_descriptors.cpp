@@ -1,0 +1,33 @@
+// The descriptors of this process, on Windows: its sockets. See support/peer.hpp.
+#include "support/peer.hpp"
+
+#include <windows.h>
+#include <winsock2.h>
+
+namespace sluice::test {
+
+std::vector<int> open_descriptors() {
+    DWORD handles = 0;
+    ::GetProcessHandleCount(::GetCurrentProcess(), &handles);
+    std::vector<int> descriptors;
+    // Handles are multiples of 4, and low numbers are given away first.
+    constexpr int step = 4;
+    constexpr int highest = 1 << 20;
+    for (int number = step; handles != 0 && number < highest; number += step) {
+        DWORD flags = 0;
+        const auto value = static_cast<std::intptr_t>(number);
+        if (::GetHandleInformation(reinterpret_cast<HANDLE>(value), &flags) == 0) {
+            continue;
+        }
+        --handles;
+        int type = 0;
+        int length = sizeof type;
+        if (::getsockopt(static_cast<SOCKET>(value), SOL_SOCKET, SO_TYPE,
+                         reinterpret_cast<char*>(&type), &length) == 0) {
+            descriptors.push_back(number);
+        }
+    }
+    return descriptors;
+}
+
+}  // namespace sluice::test
