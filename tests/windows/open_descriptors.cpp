@@ -1,7 +1,6 @@
 // The descriptors of this process, on Windows: its sockets. See support/peer.hpp.
 #include "support/peer.hpp"
 
-#include <windows.h>
 #include <winsock2.h>
 
 namespace sluice::test {

@@ -14,7 +14,7 @@
 #include <io.h>
 #include <malloc.h>
 #include <sys/stat.h>
-#include <windows.h>
+// It includes <windows.h>.
 #include <winsock2.h>
 #include <winternl.h>
 #include <ws2tcpip.h>

@@ -15,20 +15,13 @@ SLUICE_INLINE int last_error() noexcept {
     return static_cast<int>(::GetLastError());
 }
 
-/// Whether reading is among the rights that the handle was opened with: asking for them again is
-/// refused where they are not.
+/// Whether reading is among the rights that the handle was opened with.
 SLUICE_INLINE bool may_read(HANDLE file) noexcept {
-    const HANDLE self = ::GetCurrentProcess();
-    HANDLE copy = nullptr;
-    if (::DuplicateHandle(self, file, self, &copy, FILE_READ_DATA, FALSE, 0) == 0) {
-        return false;
-    }
+    // A read of nothing, which leaves the position where it is.
     std::byte none{};
     DWORD count = 0;
-    // A read of nothing fails without the right: not every system keeps duplicates from gaining rights.
-    const bool readable = ::ReadFile(copy, &none, 0, &count, nullptr) != 0;
-    ::CloseHandle(copy);
-    return readable;
+    return ::ReadFile(file, &none, 0, &count, nullptr) != 0 ||
+           ::GetLastError() != ERROR_ACCESS_DENIED;
 }
 
 SLUICE_INLINE Result<FileStatus> file_status(int fd) noexcept {
@@ -58,7 +51,15 @@ SLUICE_INLINE Result<FileStatus> file_status(int fd) noexcept {
     return answer;
 }
 
+/// A file is opened anew, if it can be: reading at an offset moves the position, which is then nobody
+/// else's.
 SLUICE_INLINE Result<int> duplicate(int fd) noexcept {
+    const HANDLE own = ::ReOpenFile(native_handle(fd), GENERIC_READ,
+                                    FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, 0);
+    if (own != INVALID_HANDLE_VALUE) {
+        return descriptor_of(own);
+    }
+    // No file, or opened for its owner alone.
     const HANDLE self = ::GetCurrentProcess();
     HANDLE copy = nullptr;
     if (::DuplicateHandle(self, native_handle(fd), self, &copy, 0, FALSE, DUPLICATE_SAME_ACCESS) ==

@@ -10,7 +10,9 @@
 #endif
 
 // In this order: <windows.h> alone would bring the sockets of 1993.
-#include <mswsock.h>
-#include <windows.h>
+// clang-format off
 #include <winsock2.h>
+#include <windows.h>
 #include <ws2tcpip.h>
+#include <mswsock.h>
+// clang-format on
