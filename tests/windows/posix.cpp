@@ -416,10 +416,6 @@ int setrlimit(int, const rlimit*) {
 // mean on POSIX.
 extern "C" {
 
-int __real_close(int fd);
-int __real_read(int fd, void* into, unsigned count);
-int __real_write(int fd, const void* bytes, unsigned count);
-
 int __wrap_close(int fd);
 int __wrap_read(int fd, void* into, unsigned count);
 int __wrap_write(int fd, const void* bytes, unsigned count);
@@ -432,16 +428,16 @@ static bool is_socket(int fd) {
 }
 
 int __wrap_close(int fd) {
-    return is_socket(fd) ? ::closesocket(sluice_posix::native(fd)) : __real_close(fd);
+    return is_socket(fd) ? ::closesocket(sluice_posix::native(fd)) : ::_close(fd);
 }
 
 int __wrap_read(int fd, void* into, unsigned count) {
     return is_socket(fd) ? static_cast<int>(sluice_posix::recv(fd, into, count, 0))
-                         : __real_read(fd, into, count);
+                         : ::_read(fd, into, count);
 }
 
 int __wrap_write(int fd, const void* bytes, unsigned count) {
     return is_socket(fd) ? static_cast<int>(sluice_posix::send(fd, bytes, count, 0))
-                         : __real_write(fd, bytes, count);
+                         : ::_write(fd, bytes, count);
 }
 }

@@ -6,11 +6,17 @@ set(sluice_inapplicable_tests
     gathering sendfile_faults # count and break calls of Linux by the linker
     pipes subprocess          # pipes of POSIX
     listen_fds                # sockets inherited from systemd
-    processes                 # signals sent by kill(2), RLIMIT_NOFILE
     unix                      # Unix sockets
     ktls                      # TLS in the kernel
     sys_file                  # SIGPIPE, descriptors of POSIX
     soak                      # the size of a process as Linux tells it
+)
+
+# Files of programs that are built.
+set(sluice_inapplicable_sources
+    conformance/reliability_test.cpp # memory at the end of a page (mmap), descriptors of POSIX
+    conformance/signals_test.cpp     # signals sent by kill(2) to processes and threads
+    conformance/shortage_test.cpp    # RLIMIT_NOFILE
 )
 
 # Single cases, as not_applicable.txt names them: "<filter of GoogleTest> | <reason>".

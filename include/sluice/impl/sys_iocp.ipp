@@ -4,6 +4,7 @@
 #include <sluice/impl/windows_afd.hpp>
 #include <sluice/impl/windows_handles.hpp>
 
+#include <sluice/detail/sys.hpp>
 #include <sluice/detail/sys_iocp.hpp>
 #include <sluice/limits.hpp>
 
@@ -54,21 +55,21 @@ SLUICE_INLINE Result<int> open_afd(int port) noexcept {
 }
 
 SLUICE_INLINE Result<int> base_socket(int fd) noexcept {
+    // Asked first, since Wine answers the call below for any handle.
+    if (!socket_type(fd).ok()) {
+        ::SetLastError(NO_ERROR);
+        const bool is_open =
+            ::GetFileType(native_handle(fd)) != FILE_TYPE_UNKNOWN || ::GetLastError() == NO_ERROR;
+        return Result<int>::failure(is_open ? WSAENOTSOCK : ERROR_INVALID_HANDLE);
+    }
     SOCKET base = INVALID_SOCKET;
     DWORD size = 0;
     constexpr DWORD base_handle = IOC_OUT | IOC_WS2 | 34;  // SIO_BASE_HANDLE
     if (::WSAIoctl(native_socket(fd), base_handle, nullptr, 0, &base, sizeof base, &size, nullptr,
-                   nullptr) == 0) {
-        return descriptor_of(base);
+                   nullptr) != 0) {
+        return Result<int>::failure(::WSAGetLastError());
     }
-    const int error = ::WSAGetLastError();
-    if (error != WSAENOTSOCK) {
-        return Result<int>::failure(error);
-    }
-    ::SetLastError(NO_ERROR);
-    const bool is_open =
-        ::GetFileType(native_handle(fd)) != FILE_TYPE_UNKNOWN || ::GetLastError() == NO_ERROR;
-    return Result<int>::failure(is_open ? WSAENOTSOCK : ERROR_INVALID_HANDLE);
+    return descriptor_of(base);
 }
 
 SLUICE_INLINE std::error_code start_poll(int afd, int socket, std::uint32_t events,

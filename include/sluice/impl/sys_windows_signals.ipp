@@ -46,9 +46,9 @@ using SignalHandler = void (*)(int);
 
 inline std::array<std::atomic<SignalHandler>, NSIG> signal_handlers;
 
-extern "C" inline void sluice_on_signal(int signal_number) {
+inline void on_signal(int signal_number) {
     // The C library has restored the default action before it called this.
-    std::signal(signal_number, sluice_on_signal);
+    std::signal(signal_number, on_signal);
     if (const SignalHandler handler =
             signal_handlers[static_cast<std::size_t>(signal_number)].load()) {
         handler(signal_number);
@@ -60,7 +60,7 @@ SLUICE_INLINE std::error_code set_signal_handler(int signal_number, void (*handl
         return std::make_error_code(std::errc::invalid_argument);
     }
     signal_handlers[static_cast<std::size_t>(signal_number)] = handler;
-    return std::signal(signal_number, handler != nullptr ? sluice_on_signal : SIG_DFL) == SIG_ERR
+    return std::signal(signal_number, handler != nullptr ? on_signal : SIG_DFL) == SIG_ERR
                ? std::make_error_code(std::errc::invalid_argument)
                : std::error_code{};
 }

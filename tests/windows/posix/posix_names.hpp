@@ -51,6 +51,7 @@ inline constexpr int IPV6_UNICAST_HOPS = 4;
 inline constexpr int IPV6_MULTICAST_IF = 9;
 inline constexpr int IPV6_MULTICAST_HOPS = 10;
 inline constexpr int IPV6_MULTICAST_LOOP = 11;
+inline constexpr int IPV6_TCLASS = 39;
 inline constexpr int IPV6_V6ONLY = 27;
 inline constexpr int INET6_ADDRSTRLEN = 46;
 inline constexpr std::uint32_t INADDR_ANY = 0;
