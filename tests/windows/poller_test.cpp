@@ -187,10 +187,13 @@ TEST(WindowsErrors, compare_with_what_POSIX_calls_them) {
     }
 }
 
-TEST(WindowsErrors, that_POSIX_does_not_know_keep_their_number) {
-    constexpr int bad_exe_format = 193;
-    EXPECT_EQ(detail::system_error(bad_exe_format),
-              std::error_code(bad_exe_format, std::system_category()));
+TEST(WindowsErrors, keep_the_number_and_the_text_of_Windows) {
+    constexpr int access_denied = 5;
+    const std::error_code error = detail::system_error(access_denied);
+    EXPECT_EQ(error.value(), access_denied);
+    EXPECT_EQ(error.message(), "Access denied");
+    constexpr int not_a_number_of_Windows = 0x2fffffff;
+    EXPECT_EQ(detail::system_error(not_a_number_of_Windows).message(), "Windows error 805306367");
 }
 
 }  // namespace

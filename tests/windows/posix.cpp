@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include <direct.h>
 #include <fcntl.h>
@@ -18,6 +19,8 @@
 #include <winsock2.h>
 #include <winternl.h>
 #include <ws2tcpip.h>
+// Behind those.
+#include <iphlpapi.h>
 
 namespace sluice_posix {
 
@@ -131,7 +134,36 @@ int waiting_in(int fd) {
                : -1;
 }
 
-// AFD is the one that tells of a FIN behind unread bytes; WSAPoll() does not.
+/// Whether the peer has sent a FIN, as the system's table of connections tells. Others tell of it when
+/// the bytes before it have been read.
+bool peer_has_ended(int fd) {
+    ::sockaddr_in ours{};
+    ::sockaddr_in theirs{};
+    int ours_size = sizeof ours;
+    int theirs_size = sizeof theirs;
+    auto* const near_address = reinterpret_cast<::sockaddr*>(&ours);
+    auto* const far_address = reinterpret_cast<::sockaddr*>(&theirs);
+    if (::getsockname(native(fd), near_address, &ours_size) != 0 ||
+        ::getpeername(native(fd), far_address, &theirs_size) != 0) {
+        return true;
+    }
+    std::vector<unsigned char> table;
+    ULONG size = 64 * 1024;
+    DWORD answer = ERROR_INSUFFICIENT_BUFFER;
+    while (answer == ERROR_INSUFFICIENT_BUFFER) {
+        table.resize(size);
+        answer = ::GetTcpTable(reinterpret_cast<MIB_TCPTABLE*>(table.data()), &size, FALSE);
+    }
+    const auto& rows = *reinterpret_cast<const MIB_TCPTABLE*>(table.data());
+    const auto* const end = rows.table + (answer == NO_ERROR ? rows.dwNumEntries : 0);
+    const auto* const row = std::find_if(rows.table, end, [&](const MIB_TCPROW& each) {
+        return each.dwLocalPort == ours.sin_port && each.dwRemotePort == theirs.sin_port;
+    });
+    return row != end &&
+           (row->dwState == MIB_TCP_STATE_CLOSE_WAIT || row->dwState == MIB_TCP_STATE_LAST_ACK ||
+            row->dwState == MIB_TCP_STATE_CLOSING || row->dwState == MIB_TCP_STATE_TIME_WAIT);
+}
+
 struct DriverPoll {
     LARGE_INTEGER timeout;
     ULONG count;
@@ -314,12 +346,24 @@ int poll(pollfd* entries, nfds_t count, int timeout_ms) {
         return -1;
     }
     const int mark = low_water_mark(entries->fd);
-    for (int waited = 0;; ++waited) {
-        entries->revents = poll_one(*entries, mark > 1 ? 0 : timeout_ms);
+    const bool for_end = (entries->events & poll_peer_hang_up) != 0;
+    if (mark <= 1 && !for_end) {
+        entries->revents = poll_one(*entries, timeout_ms);
+        return entries->revents != 0 ? 1 : 0;
+    }
+    const ULONGLONG deadline = ::GetTickCount64() + static_cast<ULONGLONG>(timeout_ms);
+    for (;;) {
+        entries->revents = poll_one(*entries, 0);
+        if (for_end && peer_has_ended(entries->fd)) {
+            entries->revents |= poll_peer_hang_up;
+        }
         const bool enough =
             mark <= 1 || waiting_in(entries->fd) >= mark || (entries->revents & poll_error) != 0;
-        if (enough || waited >= timeout_ms) {
-            return enough && entries->revents != 0 ? 1 : 0;
+        if (enough && entries->revents != 0) {
+            return 1;
+        }
+        if (::GetTickCount64() >= deadline) {
+            return 0;
         }
         ::Sleep(1);
     }

@@ -17,6 +17,9 @@ set(sluice_inapplicable_sources
     conformance/reliability_test.cpp # memory at the end of a page (mmap), descriptors of POSIX
     conformance/signals_test.cpp     # signals sent by kill(2) to processes and threads
     conformance/shortage_test.cpp    # RLIMIT_NOFILE
+    conformance/run_test.cpp         # signals sent to itself, which end it
+    conformance/sendfile_ending_test.cpp # SIGPIPE
+    unit/tls_context_test.cpp        # links, FIFOs and owners of files
 )
 
 # Single cases, as not_applicable.txt names them: "<filter of GoogleTest> | <reason>".
@@ -50,7 +53,7 @@ function(sluice_use_windows target)
         sluice_test_windows PRIVATE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests"
     )
     target_compile_features(sluice_test_windows PUBLIC cxx_std_20)
-    target_link_libraries(sluice_test_windows PUBLIC GTest::gmock ws2_32 ntdll)
+    target_link_libraries(sluice_test_windows PUBLIC GTest::gmock ws2_32 ntdll iphlpapi)
     set_target_properties(sluice_test_windows PROPERTIES CXX_EXTENSIONS OFF)
     sluice_warnings(sluice_test_windows)
 

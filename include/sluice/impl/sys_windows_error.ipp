@@ -1,5 +1,6 @@
 // Error numbers of Windows, those of sockets included, as codes that compare with std::errc. Of the
-// standard libraries here only MSVC's does that by itself for std::system_category().
+// standard libraries only MSVC's does that by itself for std::system_category(), hence a category of our
+// own, with the numbers and the texts of Windows.
 #pragma once
 
 #include <sluice/impl/windows_headers.hpp>
@@ -7,7 +8,10 @@
 #include <sluice/detail/result.hpp>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
+#include <string>
+#include <string_view>
 
 namespace sluice::inline v0_1::detail {
 
@@ -76,13 +80,37 @@ inline constexpr WindowsError windows_errors[] = {
 };
 static_assert(std::ranges::is_sorted(windows_errors, {}, &WindowsError::number));
 
-SLUICE_INLINE std::error_code system_error(int error_number) noexcept {
-    const auto* const found =
-        std::ranges::lower_bound(windows_errors, error_number, {}, &WindowsError::number);
-    if (found != std::end(windows_errors) && found->number == error_number) {
-        return std::make_error_code(found->meaning);
+class WindowsCategory final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "windows"; }
+
+    std::string message(int number) const override {
+        std::array<char, 512> text{};
+        DWORD length = ::FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS,
+                                        nullptr, static_cast<DWORD>(number), 0, text.data(),
+                                        static_cast<DWORD>(text.size()), nullptr);
+        // It ends with a full stop and a line break, which do not belong into the middle of a text.
+        while (length != 0 &&
+               std::string_view("\r\n. ").find(text[length - 1]) != std::string_view::npos) {
+            --length;
+        }
+        return length != 0 ? std::string(text.data(), length)
+                           : "Windows error " + std::to_string(number);
     }
-    return {error_number, std::system_category()};
+
+    std::error_condition default_error_condition(int number) const noexcept override {
+        const auto* const found =
+            std::ranges::lower_bound(windows_errors, number, {}, &WindowsError::number);
+        if (found != std::end(windows_errors) && found->number == number) {
+            return std::make_error_condition(found->meaning);
+        }
+        return {number, *this};
+    }
+};
+
+SLUICE_INLINE std::error_code system_error(int error_number) noexcept {
+    static const WindowsCategory category;
+    return {error_number, category};
 }
 
 }  // namespace sluice::inline v0_1::detail

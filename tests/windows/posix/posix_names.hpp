@@ -69,6 +69,9 @@ inline constexpr Control F_SETFL = Control::set_flags;
 inline constexpr Control F_GETFD = Control::get_descriptor_flags;
 inline constexpr Control F_DUPFD_CLOEXEC = Control::duplicate;
 inline constexpr int FD_CLOEXEC = 1;
+// For cases that do not run here.
+inline constexpr int O_DIRECTORY = 0;
+inline constexpr int O_PATH = 0;
 inline constexpr int O_NONBLOCK = open_nonblocking;
 inline constexpr int O_CLOEXEC = open_cloexec;
 
