@@ -1,8 +1,8 @@
 // run_in_executor and the executor's shutdown.
+#include "support/latch.hpp"
 #include "support/loop_fixture.hpp"
 
 #include <atomic>
-#include <latch>
 #include <thread>
 
 namespace sluice::test {
@@ -45,7 +45,7 @@ TEST_P(Executors, T402_an_exception_of_the_job_is_thrown_where_it_is_awaited) {
 }
 
 TEST_P(Executors, T402_cancelling_the_wait_does_not_stop_the_job) {
-    std::latch release(1);
+    Latch release(1);
     std::atomic<bool> finished{false};
     Future<int> job = loop().run_in_executor([&] {
         release.wait();
@@ -80,7 +80,7 @@ TEST_P(Executors, many_jobs_all_come_back) {
 TEST_P(Executors, several_jobs_run_at_the_same_time) {
     // Each waits for the others: they would never end one after the other.
     constexpr int together = 4;
-    std::latch all_here(together);
+    Latch all_here(together);
     std::vector<Future<void>> jobs;
     for (int i = 0; i < together; ++i) {
         jobs.push_back(loop().run_in_executor([&] { all_here.arrive_and_wait(); }));
@@ -115,7 +115,7 @@ TEST_P(Executors, T402_shutdown_without_any_job_ends_at_once) {
 }
 
 TEST_P(Executors, T402_shutdown_gives_up_after_the_timeout) {
-    std::latch release(1);
+    Latch release(1);
     loop().run_in_executor([&] { release.wait(); });
     EXPECT_FALSE(run(loop().shutdown_default_executor(1ms)));
     release.count_down();
@@ -123,7 +123,7 @@ TEST_P(Executors, T402_shutdown_gives_up_after_the_timeout) {
 }
 
 TEST_P(Executors, T402_two_tasks_may_wait_for_the_shutdown) {
-    std::latch release(1);
+    Latch release(1);
     loop().run_in_executor([&] { release.wait(); });
     TaskHandle<bool> first = loop().create_task(loop().shutdown_default_executor());
     TaskHandle<bool> second = loop().create_task(loop().shutdown_default_executor());
@@ -135,7 +135,7 @@ TEST_P(Executors, T402_two_tasks_may_wait_for_the_shutdown) {
 }
 
 TEST_P(Executors, T402_a_cancelled_shutdown_releases_the_waiter) {
-    std::latch release(1);
+    Latch release(1);
     loop().run_in_executor([&] { release.wait(); });
     TaskHandle<bool> waiting = loop().create_task(loop().shutdown_default_executor());
     run_idle();
@@ -147,9 +147,9 @@ TEST_P(Executors, T402_a_cancelled_shutdown_releases_the_waiter) {
 }
 
 TEST_P(Executors, H5_destroying_the_loop_while_a_job_works_waits_for_nothing_and_is_safe) {
-    std::latch started(1);
-    auto release = std::make_shared<std::latch>(1);
-    auto ended = std::make_shared<std::latch>(1);
+    Latch started(1);
+    auto release = std::make_shared<Latch>(1);
+    auto ended = std::make_shared<Latch>(1);
     Future<void> job = loop().run_in_executor([&started, release, ended] {
         started.count_down();
         release->wait();

@@ -1,8 +1,7 @@
 // getaddrinfo and getnameinfo. No case asks a name server: names are literals, "localhost", or such
 // that the C library refuses by itself.
+#include "support/latch.hpp"
 #include "support/loop_fixture.hpp"
-
-#include <latch>
 
 namespace sluice::test {
 namespace {
@@ -24,7 +23,7 @@ protected:
     void unblock() { release_->count_down(); }
 
 private:
-    std::shared_ptr<std::latch> release_ = std::make_shared<std::latch>(1);
+    std::shared_ptr<Latch> release_ = std::make_shared<Latch>(1);
 };
 INSTANTIATE_TEST_SUITE_P(Every, Names, testing::ValuesIn(backends()), backend_case_name);
 

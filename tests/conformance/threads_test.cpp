@@ -1,10 +1,10 @@
 // Other threads: call_soon_threadsafe, several loops, RemoteRef, the wrong-thread check.
+#include "support/latch.hpp"
 #include "support/loop_fixture.hpp"
 #include "support/patience.hpp"
 
 #include <atomic>
 #include <chrono>
-#include <latch>
 #include <thread>
 #include <vector>
 
@@ -18,7 +18,7 @@ INSTANTIATE_TEST_SUITE_P(Every, Threads, testing::ValuesIn(backends()), backend_
 
 TEST_P(Threads, call_soon_threadsafe_wakes_a_loop_that_sleeps) {
     bool ran = false;
-    std::latch about_to_sleep(1);
+    Latch about_to_sleep(1);
     std::thread other([&] {
         about_to_sleep.wait();
         loop().call_soon_threadsafe([&] { ran = true; });
@@ -117,7 +117,7 @@ TEST_P(Threads, an_exception_of_a_call_from_another_thread_reaches_the_handler) 
 TEST_P(Threads, call_soon_threadsafe_racing_with_close_runs_refuses_or_drops_but_never_leaks) {
     auto owned = std::make_shared<int>(0);
     std::atomic<bool> refused{false};
-    std::latch started(1);
+    Latch started(1);
     std::thread other([&, copy = owned] {
         started.count_down();
         try {
@@ -211,7 +211,7 @@ private:
 };
 
 TEST_P(Threads, T399_two_loops_in_two_threads_do_not_interfere) {
-    std::latch both_ready(2);
+    Latch both_ready(2);
     std::atomic<std::uint16_t> ports[2] = {};
     std::atomic<EventLoop*> loops[2] = {};
     std::vector<std::thread> threads;

@@ -61,7 +61,8 @@ function(sluice_use_windows target)
     # What POSIX adds to <stdlib.h> is asked for by <cstdlib>, too, which passes our file by.
     target_compile_options(${target} PUBLIC "SHELL:-include stdlib.h")
     target_link_libraries(${target} PUBLIC sluice_test_windows)
+    # A stack as large as Linux gives: nested coroutines are destroyed on it.
     target_link_options(
-        ${target} INTERFACE "LINKER:--wrap=close" "LINKER:--wrap=read" "LINKER:--wrap=write"
+        ${target} INTERFACE "LINKER:--wrap=close" "LINKER:--wrap=read" "LINKER:--wrap=write" "LINKER:--stack=8388608"
     )
 endfunction()

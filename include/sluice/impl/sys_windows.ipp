@@ -219,7 +219,7 @@ SLUICE_INLINE std::error_code set_option(int fd, SocketOption option, bool on) n
         case SocketOption::cork:
             break;
     }
-    return std::make_error_code(std::errc::operation_not_supported);
+    return system_error(WSAEOPNOTSUPP);
 }
 
 SLUICE_INLINE std::error_code set_nonblocking(int fd) noexcept {

@@ -115,7 +115,7 @@ SLUICE_INLINE std::error_code set_datagram_option(int fd, Family family, Datagra
         case DatagramOption::receive_ttl:
             break;
     }
-    return std::make_error_code(std::errc::operation_not_supported);
+    return system_error(WSAEOPNOTSUPP);
 }
 
 SLUICE_INLINE bool has_segmentation(int) noexcept {
