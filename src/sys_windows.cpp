@@ -6,4 +6,5 @@
 #include <sluice/impl/sys_windows_error.ipp>
 #include <sluice/impl/sys_windows_file.ipp>
 #include <sluice/impl/sys_windows_resolve.ipp>
+#include <sluice/impl/sys_windows_roots.ipp>
 #include <sluice/impl/sys_windows_signals.ipp>

@@ -19,6 +19,7 @@ set(sluice_inapplicable_sources
     conformance/shortage_test.cpp    # RLIMIT_NOFILE
     conformance/run_test.cpp         # signals sent to itself, which end it
     conformance/sendfile_ending_test.cpp # SIGPIPE
+    unit/record_sealer_test.cpp      # keys in the form of Linux's kernel
     unit/tls_context_test.cpp        # links, FIFOs and owners of files
 )
 

@@ -19,6 +19,9 @@ namespace detail {
 SLUICE_INLINE sys::PipeStatus check_pipe(int fd, bool writing, const std::string& method) {
     const std::string shown = method + "(): descriptor " + std::to_string(fd);
     const Result<sys::PipeStatus> status = sys::pipe_status(fd);
+    if (!status.ok() && status.error() == std::errc::operation_not_supported) {
+        throw std::system_error(status.error(), method + "()");
+    }
     if (!status.ok()) {
         throw std::invalid_argument(shown + " is not open: " + status.error().message());
     }

@@ -254,6 +254,10 @@ SLUICE_INLINE Result<int> accept(int fd, SocketAddress& peer) noexcept {
     const SOCKET accepted = ::accept(native_socket(fd), native_address.get(), &native_address.size);
     if (accepted == INVALID_SOCKET) {
         const int error = ::WSAGetLastError();
+        if (error == WSAENOTCONN) {
+            // Wine says that of a connection that was reset while it waited.
+            return Result<int>::failure(WSAECONNRESET);
+        }
         return error == WSAEWOULDBLOCK ? Result<int>::would_block() : Result<int>::failure(error);
     }
     // It is like its listener, which may be somebody else's and block.

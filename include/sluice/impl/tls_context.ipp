@@ -127,8 +127,7 @@ inline void apply_verification(SSL_CTX* context, const TlsSettings& settings, bo
         X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN);
     }
     if (verifies && (settings.system_authorities || !own_authorities)) {
-        require_openssl(SSL_CTX_set_default_verify_paths(context) == 1,
-                        "cannot use the system's certificate authorities");
+        load_system_authorities(context);
     }
     if (!settings.revocation_list_files.empty()) {
         load_revocation_lists(context, settings);

@@ -4,6 +4,8 @@
 #include <sluice/impl/tls_context_state.hpp>
 #include <sluice/impl/tls_openssl.ipp>
 
+#include <sluice/detail/sys_roots.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -183,6 +185,21 @@ inline void load_authorities(SSL_CTX* context, const TlsSettings& settings, bool
             }
         }
     }
+}
+
+/// Trusts those of the system.
+inline void load_system_authorities(SSL_CTX* context) {
+    require_openssl(SSL_CTX_set_default_verify_paths(context) == 1,
+                    "cannot use the system's certificate authorities");
+    X509_STORE* const store = SSL_CTX_get_cert_store(context);
+    for (const std::string& root : sys::trusted_roots()) {
+        const auto* bytes = reinterpret_cast<const unsigned char*>(root.data());
+        // One that OpenSSL does not understand is as good as not there.
+        if (const X509Ptr authority{d2i_X509(nullptr, &bytes, static_cast<long>(root.size()))}) {
+            X509_STORE_add_cert(store, authority.get());
+        }
+    }
+    ERR_clear_error();
 }
 
 inline void load_revocation_lists(SSL_CTX* context, const TlsSettings& settings) {
