@@ -13,7 +13,6 @@
 #include <direct.h>
 #include <fcntl.h>
 #include <io.h>
-#include <malloc.h>
 #include <sys/stat.h>
 // It includes <windows.h>.
 #include <winsock2.h>
@@ -268,8 +267,8 @@ int connect(int fd, const sockaddr* address, socklen_t length) {
     return result;
 }
 
-int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
-    return adopted(::accept(native(fd), native(address), native(length)), flags);
+int accept(int fd, sockaddr* address, socklen_t* length) {
+    return adopted(::accept(native(fd), native(address), native(length)), 0);
 }
 
 int getsockname(int fd, sockaddr* address, socklen_t* length) {
@@ -382,6 +381,11 @@ int fcntl(int fd, Control command, int flags) {
             u_long nonblocking = (flags & open_nonblocking) != 0 ? 1 : 0;
             return noted(::ioctlsocket(native(fd), static_cast<long>(FIONBIO), &nonblocking));
         }
+        case Control::set_descriptor_flags:
+            return ::SetHandleInformation(handle_of(fd), HANDLE_FLAG_INHERIT,
+                                          flags != 0 ? 0 : HANDLE_FLAG_INHERIT) != 0
+                       ? 0
+                       : -1;
         case Control::duplicate: {
             const HANDLE self = ::GetCurrentProcess();
             HANDLE copy = INVALID_HANDLE_VALUE;
@@ -399,20 +403,20 @@ int ioctl(int fd, unsigned long, int* value) {
     return noted(*value < 0 ? -1 : 0);
 }
 
-int pipe2(int* ends, int flags) {
+int pipe(int* ends) {
     ::sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
     auto* const any = reinterpret_cast<sockaddr*>(&address);
     socklen_t length = sizeof address;
-    const int listener = socket(AF_INET, SOCK_STREAM | open_cloexec, 0);
-    ends[1] = socket(AF_INET, SOCK_STREAM | open_cloexec, 0);
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    ends[1] = socket(AF_INET, SOCK_STREAM, 0);
     const bool made = bind(listener, any, length) == 0 && listen(listener, 1) == 0 &&
                       getsockname(listener, any, &length) == 0 &&
                       connect(ends[1], any, length) == 0;
-    ends[0] = made ? accept4(listener, nullptr, nullptr, flags) : -1;
+    ends[0] = made ? accept(listener, nullptr, nullptr) : -1;
     ::closesocket(native(listener));
-    return ends[0] < 0 ? -1 : fcntl(ends[1], Control::set_flags, flags);
+    return ends[0] < 0 ? -1 : 0;
 }
 
 // ---- the C library ----
@@ -423,10 +427,6 @@ int setenv(const char* name, const char* value, int) {
 
 int unsetenv(const char* name) {
     return ::_putenv_s(name, "");
-}
-
-std::size_t malloc_usable_size(void* block) {
-    return ::_msize(block);
 }
 
 // ---- files ----

@@ -15,10 +15,6 @@ namespace {
 
 }  // namespace
 
-bool descriptors_can_run_out() noexcept {
-    return false;
-}
-
 DescriptorLimit::DescriptorLimit(std::size_t spare) : before_(spare) {
     refuse();
 }
@@ -50,13 +46,5 @@ void PipeEnd::read_at_most(std::size_t) {
 }
 
 void PipeEnd::close() noexcept {}
-
-std::pair<int, int> make_pipe() {
-    refuse();
-}
-
-std::size_t shrink_pipe(int) {
-    refuse();
-}
 
 }  // namespace sluice::test

@@ -106,7 +106,7 @@ SLUICE_INLINE Result<int> take_exit_status(int, bool) noexcept {
 
 SLUICE_INLINE void abandon_program(int) noexcept {}
 
-SLUICE_INLINE std::error_code signal_process(int, int) noexcept {
+SLUICE_INLINE std::error_code signal_process(int, int, int) noexcept {
     return system_error(not_supported);
 }
 

@@ -77,14 +77,20 @@ inline constexpr short poll_out = 0x04;
 inline constexpr short poll_error = 0x08;
 inline constexpr short poll_hang_up = 0x10;
 inline constexpr short poll_peer_hang_up = 0x20;
-enum class Control : std::uint8_t { get_flags, set_flags, get_descriptor_flags, duplicate };
+enum class Control : std::uint8_t {
+    get_flags,
+    set_flags,
+    get_descriptor_flags,
+    set_descriptor_flags,
+    duplicate
+};
 
 int socket(int family, int type, int protocol);
 int socketpair(int family, int type, int protocol, int* ends);
 int bind(int fd, const sockaddr* address, socklen_t length);
 int listen(int fd, int backlog);
 int connect(int fd, const sockaddr* address, socklen_t length);
-int accept4(int fd, sockaddr* address, socklen_t* length, int flags);
+int accept(int fd, sockaddr* address, socklen_t* length);
 int getsockname(int fd, sockaddr* address, socklen_t* length);
 int getpeername(int fd, sockaddr* address, socklen_t* length);
 int setsockopt(int fd, int level, int name, const void* value, socklen_t length);
@@ -106,11 +112,10 @@ int ioctl(int fd, unsigned long request, int* value);
 /// The bytes that wait in `fd`, the only request of ioctl().
 inline constexpr unsigned long bytes_waiting = 1;
 /// Two ends of a connection, since no other kind of pipe can be waited for.
-int pipe2(int* ends, int flags);
+int pipe(int* ends);
 
 int setenv(const char* name, const char* value, int overwrite);
 int unsetenv(const char* name);
-std::size_t malloc_usable_size(void* block);
 char* mkdtemp(char* name);
 int mkostemp(char* name, int flags);
 

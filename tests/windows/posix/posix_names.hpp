@@ -67,6 +67,7 @@ inline constexpr unsigned long FIONREAD = bytes_waiting;
 inline constexpr Control F_GETFL = Control::get_flags;
 inline constexpr Control F_SETFL = Control::set_flags;
 inline constexpr Control F_GETFD = Control::get_descriptor_flags;
+inline constexpr Control F_SETFD = Control::set_descriptor_flags;
 inline constexpr Control F_DUPFD_CLOEXEC = Control::duplicate;
 inline constexpr int FD_CLOEXEC = 1;
 // For cases that do not run here.

@@ -3,7 +3,6 @@
 
 #include "posix_calls.hpp"
 
-using sluice_posix::malloc_usable_size;
 using sluice_posix::mkdtemp;
 using sluice_posix::mkostemp;
 using sluice_posix::setenv;
