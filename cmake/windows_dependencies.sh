@@ -5,7 +5,7 @@
 #
 # The result goes to $SLUICE_WINDOWS_ROOT (default: ~/.cache/sluice/windows) and is made anew only when a version has
 # changed. OpenSSL's source is Debian's source package, found by apt in lists of our own: the system's are left alone.
-# SLUICE_JOBS sets the number of parallel jobs (default: all cores).
+# SLUICE_JOBS sets the number of parallel jobs (default: all cores). Exit code 77: the source cannot be fetched.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -47,8 +47,10 @@ build_openssl() {
     echo "building OpenSSL $version for Windows"
     mkdir openssl
     cd openssl
-    own_apt apt-get -qq update
-    own_apt apt-get -qq source --download-only "openssl=$version"
+    if ! own_apt apt-get -qq update || ! own_apt apt-get -qq source --download-only "openssl=$version"; then
+        echo "cmake/windows_dependencies.sh: the source of OpenSSL $version cannot be fetched" >&2
+        exit 77
+    fi
     # apt has compared the files with the signed lists.
     dpkg-source --no-check -x "openssl_$version.dsc" source >/dev/null
     mkdir build

@@ -1,40 +1,16 @@
 # What the tests need of Windows. Their own sockets are POSIX's over Winsock (posix/), so that a suite is the same file
 # everywhere; some files of support/ have a counterpart here.
 
-# Programs that are not built, each with the reason.
-set(sluice_inapplicable_tests
-    gathering sendfile_faults # count and break calls of Linux by the linker
-    pipes subprocess          # pipes of POSIX
-    listen_fds                # sockets inherited from systemd
-    unix                      # Unix sockets
-    ktls                      # TLS in the kernel
-    sys_file                  # SIGPIPE, descriptors of POSIX
-    soak                      # the size of a process as Linux tells it
+# The programs that tell something about the system. The others are the same code everywhere.
+set(sluice_windows_programs
+    conformance sendfile datagram streams loop processes socket_calls connect server windows
 )
 
-# Files of programs that are built.
-set(sluice_inapplicable_sources
-    conformance/reliability_test.cpp # memory at the end of a page (mmap), descriptors of POSIX
-    conformance/signals_test.cpp     # signals sent by kill(2) to processes and threads
-    conformance/shortage_test.cpp    # RLIMIT_NOFILE
-    conformance/run_test.cpp         # signals sent to itself, which end it
-    conformance/sendfile_ending_test.cpp # SIGPIPE
-    unit/record_sealer_test.cpp      # keys in the form of Linux's kernel
-    unit/tls_context_test.cpp        # links, FIFOs and owners of files
-)
-
-# Single cases, as not_applicable.txt names them: "<filter of GoogleTest> | <reason>".
-file(STRINGS "${CMAKE_CURRENT_LIST_DIR}/not_applicable.txt" sluice_lines REGEX "^[^#]")
-list(TRANSFORM sluice_lines REPLACE " *\\|.*" "")
-list(JOIN sluice_lines ":" sluice_test_filter)
-if(sluice_test_filter)
-    string(PREPEND sluice_test_filter "-")
-endif()
-set_property(
-    DIRECTORY
-    APPEND
-    PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/not_applicable.txt"
-)
+# Files of these that are not built: "file <path> | <reason>" of the list of all that does not run.
+set(sluice_not_applicable "${CMAKE_CURRENT_LIST_DIR}/not_applicable.txt")
+file(STRINGS "${sluice_not_applicable}" sluice_inapplicable_sources REGEX "^file ")
+list(TRANSFORM sluice_inapplicable_sources REPLACE "^file +([^ ]+) .*" "\\1")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${sluice_not_applicable}")
 
 set(sluice_windows_tests "${CMAKE_CURRENT_LIST_DIR}")
 
@@ -42,13 +18,14 @@ set(sluice_windows_tests "${CMAKE_CURRENT_LIST_DIR}")
 function(sluice_windows_test_support list_name)
     set(chosen ${${list_name}})
     list(FILTER chosen EXCLUDE REGEX "/(open_descriptors|pipe_end|process_limits|syscall_counter|temp_file)[.]cpp$")
+    list(APPEND chosen support/system_windows.cpp windows/refused.cpp)
     set(${list_name} ${chosen} PARENT_SCOPE)
 endfunction()
 
 # What it has instead goes into a library of its own: these see the headers of Windows, whose names posix/ has, too.
 function(sluice_use_windows target)
     file(GLOB replacements CONFIGURE_DEPENDS "${sluice_windows_tests}/*.cpp")
-    list(FILTER replacements EXCLUDE REGEX "_test[.]cpp$")
+    list(FILTER replacements EXCLUDE REGEX "(_test|/refused)[.]cpp$")
     add_library(sluice_test_windows STATIC ${replacements})
     target_include_directories(
         sluice_test_windows PRIVATE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests"
