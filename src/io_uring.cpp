@@ -1,4 +1,5 @@
 // The io_uring backend.
 #include <sluice/impl/io_uring.ipp>
+#include <sluice/impl/io_uring_accept.ipp>
 #include <sluice/impl/io_uring_streams.ipp>
 #include <sluice/impl/send_batch.ipp>

@@ -18,7 +18,8 @@ sluice_test(pipes_sim SOURCES conformance/pipes_sim_test.cpp SIM)
 sluice_test(connect SOURCES conformance/connect_test.cpp conformance/connect_failures_test.cpp
             conformance/arguments_test.cpp
 )
-sluice_test(server SOURCES conformance/server_test.cpp conformance/server_life_test.cpp)
+sluice_test(server SOURCES conformance/server_test.cpp conformance/server_life_test.cpp
+            conformance/accepting_test.cpp)
 sluice_test(listen_fds SOURCES conformance/listen_fds_test.cpp)
 # What a server on the open internet needs: time limits, PROXY headers, limits per address.
 sluice_test(timeouts SOURCES conformance/timeouts_test.cpp TIMEOUT 120 KTLS "*_ktls_*")

@@ -128,6 +128,15 @@ private:
     [[maybe_unused]] std::uint64_t before_;
 };
 
+/// Takes all descriptors but `spare` and gives them back.
+class TakenDescriptors {
+public:
+    explicit TakenDescriptors(std::size_t spare);
+
+private:
+    std::vector<Descriptor> taken_;
+};
+
 /// What the child of a fork(2) does and whether that returned true; no test framework and no
 /// destructor of the parent's objects runs there. Waits, bounded, for its end.
 bool in_forked_child(const std::function<bool()>& body);

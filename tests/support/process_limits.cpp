@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +40,17 @@ DescriptorLimit::~DescriptorLimit() {
         limit.rlim_cur = before_;
         EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
     }
+}
+
+TakenDescriptors::TakenDescriptors(std::size_t spare) {
+    int fd = -1;
+    while ((fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        taken_.emplace_back(fd);
+    }
+    if (errno != EMFILE || taken_.size() < spare) {
+        throw std::system_error(errno, std::system_category(), "F_DUPFD_CLOEXEC");
+    }
+    taken_.erase(taken_.end() - static_cast<std::ptrdiff_t>(spare), taken_.end());
 }
 
 bool in_forked_child(const std::function<bool()>& body) {

@@ -46,6 +46,13 @@ IoResult peek(int fd, MutableBytes into) noexcept {
     return count;
 }
 
+SocketAddress accepted_peer(int fd, Family /*family*/) noexcept {
+    const InSimKernel inside;
+    const Call call(SimCall::peer_address, fd);
+    const bool accepted = call.error == 0 && call.socket->kind == SimSocket::Kind::stream;
+    return accepted ? call.socket->remote : SocketAddress{};
+}
+
 std::uint64_t random_bits() noexcept {
     return SimRandom::mix(SimMachine::current().seed);
 }

@@ -6,6 +6,7 @@
 
 #include <sluice/address.hpp>
 #include <sluice/descriptor.hpp>
+#include <sluice/detail/accept_completions.hpp>
 #include <sluice/detail/loop_core.hpp>
 
 namespace sluice::inline v0_1::detail {
@@ -22,7 +23,7 @@ protected:
 
 class Acceptor final : private Watcher, private Timer {
 public:
-    /// `burst` connections at most are accepted per readiness event.
+    /// `burst` connections at most are handed over per readiness event.
     Acceptor(LoopCore& core, Descriptor listening, SocketAddress local, int burst,
              AcceptHandler& handler);
     ~Acceptor() { close(); }
@@ -39,10 +40,12 @@ private:
     void on_ready(Readiness events) noexcept override;
     void on_timer() noexcept override;
     [[nodiscard]] bool accept_one() noexcept;
+    [[nodiscard]] Result<int> next_connection(SocketAddress& peer) noexcept;
     void rest(std::error_code reason) noexcept;
     [[nodiscard]] SocketAddress local_of(int fd) const noexcept;
 
     LoopCore& core_;
+    AcceptCompletions* completions_;  // null: accept(2)
     Descriptor listening_;
     SocketAddress local_;
     AcceptHandler& handler_;

@@ -3,13 +3,15 @@
 // call, makes level-triggered of it.
 //
 // For stream transports it also receives, into buffers that all connections share, and sends: what the
-// callbacks of a turn write leaves with the entry into the kernel that waits for the next.
+// callbacks of a turn write leaves with the entry into the kernel that waits for the next. For acceptors it
+// accepts.
 //
 // A token names one operation of one registration of a descriptor. Completions of an earlier registration
 // carry an old token.
 #pragma once
 
 #include <sluice/descriptor.hpp>
+#include <sluice/detail/accept_completions.hpp>
 #include <sluice/detail/io_uring.hpp>
 #include <sluice/detail/ring.hpp>
 #include <sluice/detail/send_batch.hpp>
@@ -22,7 +24,7 @@
 
 namespace sluice::inline v0_1::detail {
 
-class IoUringPoller final : public Poller, public StreamCompletions {
+class IoUringPoller final : public Poller, public StreamCompletions, public AcceptCompletions {
 public:
     IoUringPoller() noexcept = default;
     ~IoUringPoller() override;
@@ -44,6 +46,9 @@ public:
     StreamCompletions* completions() noexcept override {
         return pieces_ != nullptr ? this : nullptr;
     }
+    AcceptCompletions* accept_completions() noexcept override {
+        return acts_when_entered() ? this : nullptr;
+    }
     const char* name() const noexcept override { return "io_uring"; }
     std::string features() const override;
     int pollable_fd() noexcept override;
@@ -59,9 +64,25 @@ public:
     void report_sends() noexcept override { sends_.report(); }
     void send_all_now() noexcept override;
 
+    Result<int> take_accepted(int listener) noexcept override;
+
 private:
-    // Of the operation that receives.
+    // Of the operation that receives, or accepts.
     enum class Receiving : std::uint8_t { no, yes, being_cancelled };
+    // Of a listener: what has been accepted and not been taken.
+    struct Accepted {
+        Accepted() noexcept = default;
+        Accepted(const Accepted&) = delete;
+        Accepted& operator=(const Accepted&) = delete;
+        ~Accepted();
+
+        [[nodiscard]] bool empty() const noexcept { return taken == sockets.size() && error == 0; }
+
+        std::vector<int> sockets;
+        std::size_t taken = 0;   // of them
+        std::int32_t error = 0;  // an errno: what came after them
+        Receiving accepting = Receiving::no;
+    };
     struct Registration {
         Watcher* watcher = nullptr;  // null: none
         std::uint32_t generation = 0;
@@ -79,18 +100,28 @@ private:
         std::int32_t stream_error = 0;  // an errno: why
         ReceivedPiece* oldest = nullptr;
         ReceivedPiece* newest = nullptr;
+        std::unique_ptr<Accepted> accepted;  // of a listener
 
+        [[nodiscard]] bool has_accepted() const noexcept {
+            return accepted != nullptr && !accepted->empty();
+        }
         [[nodiscard]] bool has_received() const noexcept {
             return oldest != nullptr || stream_ended;
         }
     };
 
-    // Bits 0 to 31: the descriptor; 32 to 60: the generation; 61 to 63: which operation it is.
+    // Bits 0 to 31: the descriptor; 32 to 60: the generation; 61 to 63: which operation it is, none of them
+    // for a poll.
     static constexpr std::uint64_t operation_bits = std::uint64_t{7} << 61;
-    static constexpr std::uint64_t update_bit = std::uint64_t{1} << 63;
-    static constexpr std::uint64_t receive_bit = std::uint64_t{1} << 62;
-    static constexpr std::uint64_t send_bit = std::uint64_t{1} << 61;  // and its place in the batch
+    static constexpr std::uint64_t send_bits = std::uint64_t{1}
+                                               << 61;  // and its place in the batch
+    static constexpr std::uint64_t receive_bits = std::uint64_t{2} << 61;
+    static constexpr std::uint64_t accept_bits = std::uint64_t{3} << 61;
+    static constexpr std::uint64_t update_bits = std::uint64_t{4} << 61;
     static constexpr std::uint32_t generation_mask = 0x1fffffff;
+    // With which a watcher is told what it has not taken yet.
+    static constexpr Readiness unread_interest =
+        Readiness::received | Readiness::readable | Readiness::accepted;
     // No descriptor has these numbers.
     static constexpr std::uint64_t wake_token = 0xffffffff;
     static constexpr std::uint64_t cancel_token = 0xfffffffe;
@@ -104,6 +135,8 @@ private:
     [[nodiscard]] static std::uint32_t events_to_poll(const Registration& registration) noexcept;
     static Readiness readiness(std::uint32_t events, Readiness interest) noexcept;
 
+    /// Is nothing done but inside our own system calls? Then closing the ring ends everything.
+    [[nodiscard]] bool acts_when_entered() const noexcept { return mode_ == RingMode::deferred; }
     void make_room_for(int fd);
     [[nodiscard]] bool cancel_operations(int fd, const Registration& registration) noexcept;
     void mark_stale(int fd) noexcept;
@@ -125,6 +158,9 @@ private:
 
     [[nodiscard]] bool hand_over_poll(int fd, Registration& registration) noexcept;
     [[nodiscard]] bool hand_over_receive(int fd, Registration& registration) noexcept;
+    [[nodiscard]] bool hand_over_accept(int fd, Registration& registration) noexcept;
+    [[nodiscard]] Readiness note_accepted(int fd, Registration& registration,
+                                          const RingCompletion& completion) noexcept;
     [[nodiscard]] bool something_unread() noexcept;
     void collect_unread(std::span<ReadyEvent> batch, std::size_t& collected) noexcept;
     void mark_unread(int fd) noexcept;
@@ -159,5 +195,6 @@ private:
 
 #if defined(SLUICE_HEADER_ONLY) && defined(SLUICE_IO_URING)
 #include <sluice/impl/io_uring.ipp>
+#include <sluice/impl/io_uring_accept.ipp>
 #include <sluice/impl/io_uring_streams.ipp>
 #endif

@@ -15,6 +15,7 @@
 
 namespace sluice::inline v0_1::detail {
 
+class AcceptCompletions;
 class StreamCompletions;
 
 /// What a watcher wants to hear of, or has become; bits.
@@ -24,8 +25,9 @@ enum class Readiness : std::uint8_t {
     writable = 2,
     both = 3,
     // For a backend with completions only, and never together with `readable`:
-    received = 4,  // it has received bytes, the end or an error: StreamCompletions::take()
-    parked = 8,    // nothing now, but what it has received is to be kept
+    received = 4,   // it has received bytes, the end or an error: StreamCompletions::take()
+    parked = 8,     // nothing now, but what it has received is to be kept
+    accepted = 16,  // it has accepted connections: AcceptCompletions::take_accepted()
 };
 
 constexpr Readiness operator|(Readiness a, Readiness b) noexcept {
@@ -97,6 +99,8 @@ public:
 
     /// What it can do for stream transports beyond waiting; null: nothing.
     [[nodiscard]] virtual StreamCompletions* completions() noexcept { return nullptr; }
+    /// The same for acceptors.
+    [[nodiscard]] virtual AcceptCompletions* accept_completions() noexcept { return nullptr; }
 
     /// "epoll", "io_uring", "kqueue", "iocp".
     [[nodiscard]] virtual const char* name() const noexcept = 0;

@@ -73,6 +73,9 @@ public:
     /// send(2), which never waits; done, as far as the socket takes it, when the entry into the kernel
     /// that takes it returns. Completes only if not all was taken: with how much was, or EAGAIN.
     [[nodiscard]] bool send(int fd, Bytes bytes, std::uint64_t token) noexcept;
+    /// Multishot accept(2): completes with a descriptor for each connection, non-blocking and
+    /// close-on-exec, or with the error that ends it. RLIMIT_NOFILE counts as it is now.
+    [[nodiscard]] bool accept(int listener, std::uint64_t token) noexcept;
     /// Operations that are queued and that the kernel has not seen.
     [[nodiscard]] std::size_t queued() const noexcept;
 

@@ -3,6 +3,7 @@
 
 #include <sluice/detail/acceptor.hpp>
 #include <sluice/detail/sys.hpp>
+#include <sluice/detail/sys_accept.hpp>
 
 #include <algorithm>
 
@@ -17,6 +18,7 @@ SLUICE_INLINE bool is_exact(const SocketAddress& address) noexcept {
 SLUICE_INLINE Acceptor::Acceptor(LoopCore& core, Descriptor listening, SocketAddress local,
                                  int burst, AcceptHandler& handler)
     : core_(core),
+      completions_(core.poller().accept_completions()),
       listening_(std::move(listening)),
       local_(std::move(local)),
       handler_(handler),
@@ -31,7 +33,8 @@ SLUICE_INLINE std::error_code Acceptor::start() noexcept {
     if (!listening_ || scheduled()) {
         return {};
     }
-    return core_.watch(*this, listening_.get(), Readiness::readable);
+    return core_.watch(*this, listening_.get(),
+                       completions_ == nullptr ? Readiness::readable : Readiness::accepted);
 }
 
 SLUICE_INLINE void Acceptor::close() noexcept {
@@ -54,7 +57,7 @@ SLUICE_INLINE void Acceptor::on_ready(Readiness) noexcept {
 /// False when there is nothing more to accept for now.
 SLUICE_INLINE bool Acceptor::accept_one() noexcept {
     SocketAddress peer;
-    const Result<int> accepted = sys::accept(listening_.get(), peer);
+    const Result<int> accepted = next_connection(peer);
     if (accepted.blocked()) {
         return false;
     }
@@ -70,6 +73,17 @@ SLUICE_INLINE bool Acceptor::accept_one() noexcept {
     }
     rest(accepted.error());
     return false;
+}
+
+SLUICE_INLINE Result<int> Acceptor::next_connection(SocketAddress& peer) noexcept {
+    if (completions_ == nullptr) {
+        return sys::accept(listening_.get(), peer);
+    }
+    const Result<int> accepted = completions_->take_accepted(listening_.get());
+    if (accepted.ok()) {
+        peer = sys::accepted_peer(accepted.value(), local_.family());
+    }
+    return accepted;
 }
 
 SLUICE_INLINE SocketAddress Acceptor::local_of(int fd) const noexcept {

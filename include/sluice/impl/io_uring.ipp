@@ -37,14 +37,19 @@ SLUICE_INLINE std::error_code IoUringPoller::add(Watcher& watcher, int fd,
     if (status.value().regular || status.value().directory) {
         return std::make_error_code(std::errc::operation_not_permitted);
     }
+    std::unique_ptr<Accepted> accepted;
     try {
         make_room_for(fd);
+        if (has(interest, Readiness::accepted)) {
+            accepted = std::make_unique<Accepted>();
+        }
     } catch (const std::bad_alloc&) {
         return std::make_error_code(std::errc::not_enough_memory);
     }
     // Somebody closed a watched descriptor, and the system gives its number away again.
     remove(fd);
     Registration& registration = at(fd);
+    registration.accepted = std::move(accepted);
     registration.watcher = &watcher;
     registration.interest = interest;
     mark_stale(fd);
@@ -82,6 +87,7 @@ SLUICE_INLINE void IoUringPoller::remove(int fd) noexcept {
     registration.polled = false;
     registration.receiving = Receiving::no;
     registration.generation = (registration.generation + 1) & generation_mask;
+    registration.accepted.reset();
     forget_received(registration);
 }
 
@@ -93,10 +99,16 @@ SLUICE_INLINE bool IoUringPoller::cancel_operations(int fd,
         return false;
     }
     if (registration.receiving != Receiving::no &&
-        !ring_.cancel(token | receive_bit, cancel_token)) {
+        !ring_.cancel(token | receive_bits, cancel_token)) {
         return false;
     }
-    return (!registration.polled && registration.receiving == Receiving::no) || !ring_.submit();
+    const bool accepting =
+        registration.accepted != nullptr && registration.accepted->accepting != Receiving::no;
+    if (accepting && !ring_.cancel(token | accept_bits, cancel_token)) {
+        return false;
+    }
+    return (!registration.polled && registration.receiving == Receiving::no && !accepting) ||
+           !ring_.submit();
 }
 
 SLUICE_INLINE void IoUringPoller::mark_stale(int fd) noexcept {
@@ -152,6 +164,9 @@ SLUICE_INLINE void IoUringPoller::abandon_ring() noexcept {
         if (registration.watcher != nullptr) {
             registration.polled = false;
             registration.receiving = Receiving::no;
+            if (registration.accepted != nullptr) {
+                registration.accepted->accepting = Receiving::no;
+            }
             registration.generation = (registration.generation + 1) & generation_mask;
             mark_stale(static_cast<int>(index));
         }
@@ -173,7 +188,8 @@ SLUICE_INLINE bool IoUringPoller::hand_over(int fd) noexcept {
         return true;
     }
     return registration.watcher == nullptr ||
-           (hand_over_receive(fd, registration) && hand_over_poll(fd, registration));
+           (hand_over_receive(fd, registration) && hand_over_accept(fd, registration) &&
+            hand_over_poll(fd, registration));
 }
 
 SLUICE_INLINE bool IoUringPoller::hand_over_poll(int fd, Registration& registration) noexcept {
@@ -181,7 +197,7 @@ SLUICE_INLINE bool IoUringPoller::hand_over_poll(int fd, Registration& registrat
     const std::uint32_t events = events_to_poll(registration);
     if (registration.polled) {
         // Without events it would still tell of a hang-up, again and again.
-        return events != 0 ? ring_.update_poll(token, events, token | update_bit)
+        return events != 0 ? ring_.update_poll(token, events, token | update_bits)
                            : ring_.cancel(token, cancel_token);
     }
     registration.polled = events != 0 && ring_.poll(fd, events, token);
@@ -211,7 +227,7 @@ SLUICE_INLINE std::error_code IoUringPoller::enter(Duration timeout) noexcept {
         timeout = Duration::zero();
     }
     // Last in the queue: if the kernel does not take all of it, sends are what it has not taken.
-    sends_.queue_in(ring_, send_bit);
+    sends_.queue_in(ring_, send_bits);
     return ring_.submit_and_wait(something_unread() || woken_ ? Duration::zero() : timeout);
 }
 
@@ -314,7 +330,8 @@ SLUICE_INLINE Readiness IoUringPoller::note(const RingCompletion& completion) no
     if (completion.token == cancel_token) {
         return Readiness::none;
     }
-    if ((completion.token & send_bit) != 0) {
+    const std::uint64_t operation = completion.token & operation_bits;
+    if (operation == send_bits) {
         sends_.note(completion.token & ~operation_bits, completion.result);
         return Readiness::none;
     }
@@ -324,15 +341,22 @@ SLUICE_INLINE Readiness IoUringPoller::note(const RingCompletion& completion) no
         registration.watcher == nullptr) {
         if (completion.buffer >= 0) {
             ring_.give_back(completion.buffer);
+        } else if (operation == accept_bits && completion.result >= 0) {
+            sys::close(completion.result);
         }
         return Readiness::none;
     }
-    if ((completion.token & update_bit) != 0) {
-        note_update_failed(fd, registration, -completion.result);
-        return Readiness::none;
+    switch (operation) {
+        case update_bits:
+            note_update_failed(fd, registration, -completion.result);
+            return Readiness::none;
+        case receive_bits:
+            return note_received(fd, registration, completion);
+        case accept_bits:
+            return note_accepted(fd, registration, completion);
+        default:
+            return note_poll(fd, registration, completion);
     }
-    return (completion.token & receive_bit) != 0 ? note_received(fd, registration, completion)
-                                                 : note_poll(fd, registration, completion);
 }
 
 SLUICE_INLINE Readiness IoUringPoller::note_poll(int fd, Registration& registration,
@@ -406,7 +430,9 @@ SLUICE_INLINE std::string IoUringPoller::features() const {
         text += "; no multishot receive, buffer ring, sends in batches: " +
                 (no_completions_ ? no_completions_.message() : "this kernel is older than 6.1");
     }
-    return text + "; no multishot accept, zero-copy send";
+    text += acts_when_entered() ? "; multishot accept"
+                                : "; no multishot accept: this kernel is older than 6.1";
+    return text + "; no zero-copy send";
 }
 
 /// Why a set-up that the kernel refused with `error` was refused.

@@ -26,6 +26,9 @@ SLUICE_INLINE ReceivedPiece* copy_of(const ReceivedPiece& piece) noexcept {
 }
 
 SLUICE_INLINE IoUringPoller::~IoUringPoller() {
+    // What has been accepted for listeners that are gone is closed.
+    std::size_t collected = 0;
+    take_completions({}, collected);
     for (Registration& registration : registrations_) {
         forget_received(registration);
     }
@@ -47,7 +50,7 @@ SLUICE_INLINE void IoUringPoller::use_completions() noexcept {
 // ---- receiving ----
 
 SLUICE_INLINE bool IoUringPoller::hand_over_receive(int fd, Registration& registration) noexcept {
-    const std::uint64_t token = token_of(fd, registration) | receive_bit;
+    const std::uint64_t token = token_of(fd, registration) | receive_bits;
     if (!has(registration.interest, Readiness::received)) {
         if (registration.receiving != Receiving::yes) {
             return true;
@@ -139,9 +142,10 @@ SLUICE_INLINE void IoUringPoller::mark_unread(int fd) noexcept {
 SLUICE_INLINE bool IoUringPoller::something_unread() noexcept {
     std::erase_if(unread_, [this](int fd) {
         Registration& registration = at(fd);
-        const bool wanted = has(registration.interest, Readiness::received | Readiness::readable) &&
-                            registration.watcher != nullptr;
-        registration.unread = wanted && registration.has_received();
+        const bool wanted =
+            has(registration.interest, unread_interest) && registration.watcher != nullptr;
+        registration.unread =
+            wanted && (registration.has_received() || registration.has_accepted());
         return !registration.unread;
     });
     return !unread_.empty();
@@ -153,8 +157,10 @@ SLUICE_INLINE void IoUringPoller::collect_unread(std::span<ReadyEvent> batch,
         if (collected == batch.size()) {
             break;
         }
-        add_to_batch(fd, at(fd).interest & (Readiness::received | Readiness::readable), batch,
-                     collected);
+        add_to_batch(fd, at(fd).interest & unread_interest, batch, collected);
+        if (at(fd).has_accepted()) {
+            mark_stale(fd);  // so that no more is accepted for now
+        }
     }
 }
 
@@ -235,11 +241,13 @@ SLUICE_INLINE void IoUringPoller::forget_received(Registration& registration) no
     registration.stream_error = 0;
 }
 
-/// Takes out of the ring what it has received, before it goes.
+/// Takes out of the ring what it has received and accepted, before it goes.
 SLUICE_INLINE void IoUringPoller::save_received() noexcept {
-    if (pieces_ == nullptr || !ring_.is_open()) {
+    if (!ring_.is_open()) {
         return;
     }
+    // A connection whose completion was kept back is lost with the ring, and its number in use for ever: at
+    // most one of each listener, since a multishot operation ends with that.
     const bool lost_some = ring_.keeps_back();
     std::size_t taken = 0;
     while ((taken = ring_.take(completions_)) != 0) {
@@ -275,7 +283,7 @@ SLUICE_INLINE void IoUringPoller::send_all_now() noexcept {
         sends_.send_each();
         return;
     }
-    sends_.queue_in(ring_, send_bit);
+    sends_.queue_in(ring_, send_bits);
     if (ring_.submit() == std::errc::file_exists) {
         // The loop has moved here, and has not waited yet.
         abandon_ring();

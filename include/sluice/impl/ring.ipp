@@ -211,6 +211,18 @@ SLUICE_INLINE bool Ring::send(int fd, Bytes bytes, std::uint64_t token) noexcept
     return true;
 }
 
+SLUICE_INLINE bool Ring::accept(int listener, std::uint64_t token) noexcept {
+    io_uring_sqe* const entry = next_entry(state_->ring);
+    if (entry == nullptr) {
+        return false;
+    }
+    // No address is asked for: all connections would write it to the same place.
+    ::io_uring_prep_multishot_accept(entry, listener, nullptr, nullptr,
+                                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ::io_uring_sqe_set_data64(entry, token);
+    return true;
+}
+
 SLUICE_INLINE std::size_t Ring::queued() const noexcept {
     return ::io_uring_sq_ready(&state_->ring);
 }

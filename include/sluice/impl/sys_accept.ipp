@@ -1,4 +1,4 @@
-// Peeking and random bits.
+// Peeking, peers and random bits.
 #pragma once
 
 #include <sluice/impl/sys_posix.ipp>
@@ -11,6 +11,12 @@ namespace sluice::inline v0_1::detail::sys {
 
 SLUICE_INLINE IoResult peek(int fd, MutableBytes into) noexcept {
     return moved(retry_interrupted([&] { return ::recv(fd, into.data(), into.size(), MSG_PEEK); }));
+}
+
+SLUICE_INLINE SocketAddress accepted_peer(int fd, Family family) noexcept {
+    NativeAddress address;
+    return os::accepted_peer(fd, family, address.get(), &address.size) == 0 ? address.value()
+                                                                            : SocketAddress{};
 }
 
 SLUICE_INLINE std::uint64_t random_bits() noexcept {

@@ -1,6 +1,7 @@
 // What the systems with kqueue(2) have in common and Linux has in another form. See sys_native.ipp.
 #pragma once
 
+#include <sluice/address.hpp>
 #include <sluice/peer_credentials.hpp>
 
 #include <cerrno>
@@ -35,6 +36,10 @@ inline int socket_family(int fd) noexcept {
     socklen_t size = sizeof address;
     return ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 ? address.ss_family
                                                                                 : -1;
+}
+
+inline int accepted_peer(int fd, Family /*family*/, sockaddr* peer, socklen_t* size) noexcept {
+    return ::getpeername(fd, peer, size);
 }
 
 inline int peer_user(int fd, PeerCredentials& credentials) noexcept {

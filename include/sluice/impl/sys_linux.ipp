@@ -3,6 +3,7 @@
 
 #include <sluice/impl/sys_broken_pipe.ipp>
 
+#include <sluice/address.hpp>
 #include <sluice/peer_credentials.hpp>
 
 #include <algorithm>
@@ -44,6 +45,17 @@ inline int open_socket(int family, int type) noexcept {
 
 inline int accept(int fd, sockaddr* peer, socklen_t* size) noexcept {
     return ::accept4(fd, peer, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/// getpeername(2) does not tell it of a connection that was reset; SO_PEERNAME does, for the exact size.
+inline int accepted_peer(int fd, Family family, sockaddr* peer, socklen_t* size) noexcept {
+    socklen_t exact = family == Family::ipv6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+    if (family != Family::unix_domain &&
+        ::getsockopt(fd, SOL_SOCKET, SO_PEERNAME, peer, &exact) == 0) {
+        *size = exact;
+        return 0;
+    }
+    return ::getpeername(fd, peer, size);
 }
 
 inline int socket_family(int fd) noexcept {
