@@ -130,6 +130,9 @@ inline constexpr std::chrono::milliseconds ring_retry_time{10};
 // How often the kernel is asked to go on with work that it does in portions, before that is left to the
 // next wait.
 inline constexpr unsigned ring_work_rounds = 64;
+// What is being read from files when a ring goes is waited for so often, and so long at a time.
+inline constexpr unsigned ring_end_rounds = 100;
+inline constexpr std::chrono::milliseconds ring_end_time{10};
 // And what it sends with one entry into the kernel: connections, bytes, and bytes of one connection, past
 // which copying costs more than a system call.
 inline constexpr std::size_t send_batch_entries = 1024;

@@ -230,6 +230,12 @@ bool LoopTest::backend_moves_bytes() const {
            loop_->backend_report().find("no multishot receive") == std::string::npos;
 }
 
+bool LoopTest::backend_reads_files() const {
+    const std::string report = loop_->backend_report();
+    return report.find("file reads") != std::string::npos &&
+           report.find("no multishot accept") == std::string::npos;
+}
+
 std::vector<Report> LoopTest::take_reports() {
     return std::exchange(reports_, {});
 }

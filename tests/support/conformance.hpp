@@ -105,6 +105,8 @@ protected:
     /// Does the backend receive for a Protocol by itself, and send what callbacks write? Then no call of
     /// the process shows it.
     [[nodiscard]] bool backend_moves_bytes() const;
+    /// Does it read files that are not in memory, so that no thread does?
+    [[nodiscard]] bool backend_reads_files() const;
 
     /// What the exception handler was told since the last call. Reports that nobody takes fail the
     /// test.

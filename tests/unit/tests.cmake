@@ -4,6 +4,9 @@ if(LINUX)
     # What becomes of SIGPIPE there.
     sluice_test(sys_file SOURCES unit/sys_file_test.cpp INTERNAL)
 endif()
+if(SLUICE_IO_URING)
+    sluice_test(file_completions SOURCES unit/file_completions_test.cpp INTERNAL)
+endif()
 sluice_test(timer_heap SOURCES unit/timer_heap_test.cpp INTERNAL)
 sluice_test(values SOURCES unit/error_test.cpp unit/address_test.cpp unit/buffer_test.cpp unit/callback_test.cpp
             unit/options_test.cpp unit/watermarks_test.cpp unit/intrusive_list_test.cpp

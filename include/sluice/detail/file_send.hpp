@@ -2,7 +2,7 @@
 //
 // It is the file's segment in a write queue, wherever that travels, and owns a duplicate of the
 // descriptor. Where the kernel cannot send the file by itself it reads pieces of it: from the page
-// cache at once, else on one of the loop's threads, then with one piece ahead. It knows neither the
+// cache at once, else by the backend or on one of the loop's threads, then with one piece ahead. It knows neither the
 // transport nor what the bytes go through.
 #pragma once
 
@@ -79,7 +79,7 @@ private:
     void on_loop_closed() noexcept override { delete this; }
 
     [[nodiscard]] std::shared_ptr<Read> read(std::int64_t from, std::size_t most);
-    void read_on_a_thread(const std::shared_ptr<Read>& reading);
+    void read_from_disk(const std::shared_ptr<Read>& reading);
     void read_ahead(std::size_t behind) noexcept;
     void read_done() noexcept;
 
@@ -93,6 +93,7 @@ private:
     std::shared_ptr<Read> reading_;  // the piece after what has been taken
     FileUser* waiter_ = nullptr;
     bool in_pieces_ = false;
+    bool backend_reads_ = true;  // if it can
 };
 
 }  // namespace sluice::inline v0_1::detail

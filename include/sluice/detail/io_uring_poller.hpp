@@ -12,6 +12,7 @@
 
 #include <sluice/descriptor.hpp>
 #include <sluice/detail/accept_completions.hpp>
+#include <sluice/detail/file_completions.hpp>
 #include <sluice/detail/io_uring.hpp>
 #include <sluice/detail/ring.hpp>
 #include <sluice/detail/send_batch.hpp>
@@ -24,7 +25,10 @@
 
 namespace sluice::inline v0_1::detail {
 
-class IoUringPoller final : public Poller, public StreamCompletions, public AcceptCompletions {
+class IoUringPoller final : public Poller,
+                            public StreamCompletions,
+                            public AcceptCompletions,
+                            public FileCompletions {
 public:
     IoUringPoller() noexcept = default;
     ~IoUringPoller() override;
@@ -49,6 +53,9 @@ public:
     AcceptCompletions* accept_completions() noexcept override {
         return acts_when_entered() ? this : nullptr;
     }
+    FileCompletions* file_completions() noexcept override {
+        return acts_when_entered() ? this : nullptr;
+    }
     const char* name() const noexcept override { return "io_uring"; }
     std::string features() const override;
     int pollable_fd() noexcept override;
@@ -65,6 +72,10 @@ public:
     void send_all_now() noexcept override;
 
     Result<int> take_accepted(int listener) noexcept override;
+
+    bool read(const std::shared_ptr<FileRead>& reading, int file, MutableBytes into,
+              std::int64_t offset) noexcept override;
+    void report_reads() noexcept override;
 
 private:
     // Of the operation that receives, or accepts.
@@ -110,6 +121,17 @@ private:
         }
     };
 
+    // Of a file: what is to be read, is being read, or has been.
+    enum class Reading : std::uint8_t { free, asked_for, under_way, done };
+    struct FileReading {
+        std::shared_ptr<FileRead> reading;
+        MutableBytes into;
+        std::int64_t offset = 0;
+        int file = Descriptor::none;
+        std::int32_t result = 0;  // negative: an errno
+        Reading state = Reading::free;
+    };
+
     // Bits 0 to 31: the descriptor; 32 to 60: the generation; 61 to 63: which operation it is, none of them
     // for a poll.
     static constexpr std::uint64_t operation_bits = std::uint64_t{7} << 61;
@@ -118,6 +140,8 @@ private:
     static constexpr std::uint64_t receive_bits = std::uint64_t{2} << 61;
     static constexpr std::uint64_t accept_bits = std::uint64_t{3} << 61;
     static constexpr std::uint64_t update_bits = std::uint64_t{4} << 61;
+    static constexpr std::uint64_t read_bits = std::uint64_t{5}
+                                               << 61;  // and its place in readings_
     static constexpr std::uint32_t generation_mask = 0x1fffffff;
     // With which a watcher is told what it has not taken yet.
     static constexpr Readiness unread_interest =
@@ -143,6 +167,7 @@ private:
     [[nodiscard]] bool renew_ring() noexcept;
     void abandon_ring() noexcept;
     [[nodiscard]] bool hand_over_stale() noexcept;
+    [[nodiscard]] bool is_due() noexcept;
     [[nodiscard]] bool hand_over(int fd) noexcept;
     [[nodiscard]] std::error_code enter(Duration timeout) noexcept;
     [[nodiscard]] std::size_t collect(std::span<ReadyEvent> batch) noexcept;
@@ -157,6 +182,10 @@ private:
                       std::size_t& collected) noexcept;
 
     [[nodiscard]] bool hand_over_poll(int fd, Registration& registration) noexcept;
+    [[nodiscard]] bool hand_over_reads() noexcept;
+    void note_read(std::size_t place, std::int32_t result) noexcept;
+    void finish_reads() noexcept;
+    void give_up_reads() noexcept;
     [[nodiscard]] bool hand_over_receive(int fd, Registration& registration) noexcept;
     [[nodiscard]] bool hand_over_accept(int fd, Registration& registration) noexcept;
     [[nodiscard]] Readiness note_accepted(int fd, Registration& registration,
@@ -186,6 +215,10 @@ private:
     std::size_t pieces_taken_ = 0;             // and not given back yet
     bool abandon_later_ = false;               // when they have been
     SendBatch sends_;
+    std::vector<FileReading> readings_;
+    std::size_t reads_asked_for_ = 0;  // of those, by their state
+    std::size_t reads_under_way_ = 0;
+    std::size_t reads_done_ = 0;
     std::error_code no_completions_;  // why there are none
     std::uint32_t batch_number_ = 0;
     std::array<RingCompletion, limits::ring_completions> completions_;
@@ -196,5 +229,6 @@ private:
 #if defined(SLUICE_HEADER_ONLY) && defined(SLUICE_IO_URING)
 #include <sluice/impl/io_uring.ipp>
 #include <sluice/impl/io_uring_accept.ipp>
+#include <sluice/impl/io_uring_files.ipp>
 #include <sluice/impl/io_uring_streams.ipp>
 #endif

@@ -8,6 +8,7 @@
 #include <sluice/bytes.hpp>
 #include <sluice/callback.hpp>
 #include <sluice/counters.hpp>
+#include <sluice/detail/file_completions.hpp>
 #include <sluice/detail/intrusive_list.hpp>
 #include <sluice/detail/poller.hpp>
 #include <sluice/detail/ready.hpp>
@@ -144,6 +145,8 @@ public:
     [[nodiscard]] Poller& poller() noexcept { return *poller_; }
     /// What the poller can do for stream transports; mostly null.
     [[nodiscard]] StreamCompletions* completions() noexcept { return completions_; }
+    /// And for whoever reads files.
+    [[nodiscard]] FileCompletions* file_completions() noexcept { return file_completions_; }
     /// For whoever leaves the loop, which may not wait again soon: nothing is left unsent for that.
     void send_what_is_held() noexcept {
         if (completions_ != nullptr) {
@@ -265,6 +268,7 @@ private:
 
     std::unique_ptr<Poller> poller_;
     StreamCompletions* completions_;
+    FileCompletions* file_completions_;
     std::shared_ptr<RemoteQueue> remote_;
     Workers* workers_ = nullptr;
     std::vector<Callback> remote_batch_;

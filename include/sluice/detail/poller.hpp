@@ -16,6 +16,7 @@
 namespace sluice::inline v0_1::detail {
 
 class AcceptCompletions;
+class FileCompletions;
 class StreamCompletions;
 
 /// What a watcher wants to hear of, or has become; bits.
@@ -99,8 +100,9 @@ public:
 
     /// What it can do for stream transports beyond waiting; null: nothing.
     [[nodiscard]] virtual StreamCompletions* completions() noexcept { return nullptr; }
-    /// The same for acceptors.
+    /// The same for acceptors, and for whoever reads files.
     [[nodiscard]] virtual AcceptCompletions* accept_completions() noexcept { return nullptr; }
+    [[nodiscard]] virtual FileCompletions* file_completions() noexcept { return nullptr; }
 
     /// "epoll", "io_uring", "kqueue", "iocp".
     [[nodiscard]] virtual const char* name() const noexcept = 0;

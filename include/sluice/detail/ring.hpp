@@ -76,6 +76,10 @@ public:
     /// Multishot accept(2): completes with a descriptor for each connection, non-blocking and
     /// close-on-exec, or with the error that ends it. RLIMIT_NOFILE counts as it is now.
     [[nodiscard]] bool accept(int listener, std::uint64_t token) noexcept;
+    /// pread(2) that may wait for a disk: completes with how much was read. `into` is the kernel's until
+    /// then.
+    [[nodiscard]] bool read(int fd, MutableBytes into, std::uint64_t offset,
+                            std::uint64_t token) noexcept;
     /// Operations that are queued and that the kernel has not seen.
     [[nodiscard]] std::size_t queued() const noexcept;
 

@@ -79,20 +79,32 @@ SLUICE_INLINE FileSend::FileSend(LoopCore& core, FileUser& user, int file, FileR
 
 // ---- pieces ----
 
-/// One read, shared with the thread that makes it. Only `answer` and the bytes of `piece` are the
-/// thread's, until `done`.
-struct FileSend::Read {
+/// One read, shared with the backend or the thread that makes it. Only `answer` and the bytes of `piece`
+/// are theirs, until `done`.
+struct FileSend::Read final : FileRead {
     struct Destroy {
         void operator()(WriteSegment* segment) const noexcept { WriteSegment::destroy(segment); }
     };
 
+    void read_done(IoResult result) noexcept override {
+        answer = result;
+        finish();
+    }
+    void finish() noexcept {
+        done = true;
+        if (owner != nullptr) {
+            owner->read_done();
+        }
+    }
+
     FileSend* owner = nullptr;  // null once nobody wants it any more
-    Descriptor file;            // kept open for the thread when the owner has gone
+    Descriptor file;            // kept open for who reads when the owner has gone
     int number = Descriptor::none;
     std::int64_t offset = 0;
     std::unique_ptr<WriteSegment, Destroy> piece;
     IoResult answer = IoResult::would_block();
-    bool by_thread = false;
+    bool from_disk = false;
+    bool by_backend = false;
     bool done = false;
 };
 
@@ -124,6 +136,11 @@ SLUICE_INLINE WriteSegment* FileSend::next_piece(FileUser& waiter,
     }
     if (!finished->answer.ok()) {
         error = finished->answer.error();
+        if (finished->by_backend && FileRead::refused(error)) {
+            backend_reads_ = false;
+            error.clear();
+            return next_piece(waiter, error);
+        }
         return nullptr;
     }
     const std::size_t count = finished->answer.value();
@@ -132,7 +149,7 @@ SLUICE_INLINE WriteSegment* FileSend::next_piece(FileUser& waiter,
         return nullptr;
     }
     finished->piece->filled(count);
-    if (finished->by_thread && count < rest()) {
+    if (finished->from_disk && count < rest()) {
         // From a disk: the next piece comes while this one is being sent.
         read_ahead(count);
     }
@@ -149,26 +166,29 @@ SLUICE_INLINE std::shared_ptr<FileSend::Read> FileSend::read(std::int64_t from, 
     reading->answer = sys::read_file(file_.get(), from, reading->piece->space(), false);
     reading->done = !reading->answer.blocked();
     if (!reading->done) {
-        read_on_a_thread(reading);
+        read_from_disk(reading);
     }
     return reading;
 }
 
-SLUICE_INLINE void FileSend::read_on_a_thread(const std::shared_ptr<Read>& reading) {
+/// By the backend if it can, else on a thread.
+SLUICE_INLINE void FileSend::read_from_disk(const std::shared_ptr<Read>& reading) {
+    reading->owner = this;
+    reading->from_disk = true;
+    FileCompletions* const backend = backend_reads_ ? core_.file_completions() : nullptr;
+    reading->by_backend =
+        backend != nullptr &&
+        backend->read(reading, reading->number, reading->piece->space(), reading->offset);
+    if (reading->by_backend) {
+        return;
+    }
     if (core_.workers() == nullptr) {
         throw std::system_error(std::make_error_code(std::errc::operation_not_supported));
     }
-    reading->owner = this;
-    reading->by_thread = true;
     core_.workers()->submit([reading = reading, remote = core_.remote()]() mutable {
         reading->answer =
             sys::read_file(reading->number, reading->offset, reading->piece->space(), true);
-        Callback finish([reading = std::move(reading)] {
-            reading->done = true;
-            if (reading->owner != nullptr) {
-                reading->owner->read_done();
-            }
-        });
+        Callback finish([reading = std::move(reading)] { reading->finish(); });
         // Refused by a loop that is closed; then it is nobody's any more.
         remote->post(finish);
     });

@@ -155,7 +155,9 @@ SLUICE_INLINE bool IoUringPoller::renew_ring() noexcept {
 }
 
 SLUICE_INLINE void IoUringPoller::abandon_ring() noexcept {
+    finish_reads();
     save_received();
+    give_up_reads();
     ring_.close();
     started_ = false;
     wake_polled_ = false;
@@ -217,18 +219,23 @@ SLUICE_INLINE bool IoUringPoller::hand_over_stale() noexcept {
     return wake_polled_ && stale_.empty();
 }
 
+/// Is there something to be told without waiting?
+SLUICE_INLINE bool IoUringPoller::is_due() noexcept {
+    return something_unread() || woken_ || reads_done_ != 0;
+}
+
 SLUICE_INLINE std::error_code IoUringPoller::enter(Duration timeout) noexcept {
     if (!started_ && !renew_ring()) {
         sends_.note_unseen(limits::send_batch_entries);
         return std::make_error_code(std::errc::resource_unavailable_try_again);
     }
-    if (!hand_over_stale()) {
+    if (!hand_over_stale() || !hand_over_reads()) {
         // What is not handed over is not watched: no time to sleep.
         timeout = Duration::zero();
     }
     // Last in the queue: if the kernel does not take all of it, sends are what it has not taken.
     sends_.queue_in(ring_, send_bits);
-    return ring_.submit_and_wait(something_unread() || woken_ ? Duration::zero() : timeout);
+    return ring_.submit_and_wait(is_due() ? Duration::zero() : timeout);
 }
 
 SLUICE_INLINE std::size_t IoUringPoller::wait(std::optional<Duration> timeout,
@@ -260,7 +267,8 @@ SLUICE_INLINE std::size_t IoUringPoller::wait(std::optional<Duration> timeout,
 /// A foreign loop that polls the ring is to run this one again: what is stale is not watched, and what is
 /// unread has been taken out of the system.
 SLUICE_INLINE void IoUringPoller::show_what_is_left() noexcept {
-    if (embedded_ && (woken_ || !stale_.empty() || !unread_.empty())) {
+    if (embedded_ && (woken_ || !stale_.empty() || !unread_.empty() || reads_asked_for_ != 0 ||
+                      reads_done_ != 0)) {
         wake();
     }
 }
@@ -331,6 +339,10 @@ SLUICE_INLINE Readiness IoUringPoller::note(const RingCompletion& completion) no
         return Readiness::none;
     }
     const std::uint64_t operation = completion.token & operation_bits;
+    if (operation == read_bits) {
+        note_read(completion.token & ~operation_bits, completion.result);
+        return Readiness::none;
+    }
     if (operation == send_bits) {
         sends_.note(completion.token & ~operation_bits, completion.result);
         return Readiness::none;
@@ -430,8 +442,9 @@ SLUICE_INLINE std::string IoUringPoller::features() const {
         text += "; no multishot receive, buffer ring, sends in batches: " +
                 (no_completions_ ? no_completions_.message() : "this kernel is older than 6.1");
     }
-    text += acts_when_entered() ? "; multishot accept"
-                                : "; no multishot accept: this kernel is older than 6.1";
+    text += acts_when_entered()
+                ? "; multishot accept, file reads"
+                : "; no multishot accept, file reads: this kernel is older than 6.1";
     return text + "; no zero-copy send";
 }
 

@@ -29,6 +29,8 @@ SLUICE_INLINE IoUringPoller::~IoUringPoller() {
     // What has been accepted for listeners that are gone is closed.
     std::size_t collected = 0;
     take_completions({}, collected);
+    finish_reads();
+    give_up_reads();
     for (Registration& registration : registrations_) {
         forget_received(registration);
     }

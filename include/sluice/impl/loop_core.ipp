@@ -47,6 +47,7 @@ SLUICE_INLINE void RemoteQueue::take(std::vector<Callback>& out) noexcept {
 SLUICE_INLINE LoopCore::LoopCore(std::unique_ptr<Poller> poller)
     : poller_(std::move(poller)),
       completions_(poller_->completions()),
+      file_completions_(poller_->file_completions()),
       remote_(std::make_shared<RemoteQueue>(*poller_)) {}
 
 SLUICE_INLINE LoopCore::~LoopCore() {
@@ -102,6 +103,9 @@ SLUICE_INLINE void LoopCore::run_phases(std::size_t collected) noexcept {
     handshake_turns_ = limits::tls_handshake_turns;
     if (completions_ != nullptr) {
         completions_->report_sends();
+    }
+    if (file_completions_ != nullptr) {
+        file_completions_->report_reads();
     }
     // Callbacks queued before this iteration run before what the wait collected: asyncio's order,
     // on which "the awaiting caller runs before the first data arrives" rests.

@@ -223,6 +223,17 @@ SLUICE_INLINE bool Ring::accept(int listener, std::uint64_t token) noexcept {
     return true;
 }
 
+SLUICE_INLINE bool Ring::read(int fd, MutableBytes into, std::uint64_t offset,
+                              std::uint64_t token) noexcept {
+    io_uring_sqe* const entry = next_entry(state_->ring);
+    if (entry == nullptr) {
+        return false;
+    }
+    ::io_uring_prep_read(entry, fd, into.data(), static_cast<unsigned>(into.size()), offset);
+    ::io_uring_sqe_set_data64(entry, token);
+    return true;
+}
+
 SLUICE_INLINE std::size_t Ring::queued() const noexcept {
     return ::io_uring_sq_ready(&state_->ring);
 }

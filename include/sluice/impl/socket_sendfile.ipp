@@ -22,6 +22,7 @@ struct FileOnSocket {
     FileRange range;
     SendfileOptions options;
     std::uint64_t sent = 0;
+    bool backend_reads = true;  // if it can
 
     [[nodiscard]] std::int64_t offset() const noexcept {
         return range.offset + static_cast<std::int64_t>(sent);
@@ -31,31 +32,59 @@ struct FileOnSocket {
     }
 };
 
-/// Shared: a thread that still reads when the task is gone needs somewhere to read to, and a
-/// descriptor.
-struct PieceReading {
+/// Shared: who still reads when the task is gone needs somewhere to read to, and a descriptor.
+struct PieceReading final : FileRead {
+    void read_done(IoResult answer) noexcept override {
+        result = answer;
+        done.try_set_result();
+    }
+
     std::vector<std::byte> piece;
     Descriptor file;
+    Future<void> done;  // of a read by the backend
+    bool by_backend = false;
     IoResult result = IoResult::would_block();
 };
 
-/// Reads the next piece, from memory at once, else on another thread.
-SLUICE_INLINE Task<std::shared_ptr<std::vector<std::byte>>> read_piece(
-    EventLoop& loop, const FileOnSocket& sending) {
+/// Reads from the disk: by the backend if it can, else on another thread.
+SLUICE_INLINE Future<void> read_from_disk(EventLoop& loop, const FileOnSocket& sending,
+                                          const std::shared_ptr<PieceReading>& reading) {
+    const std::int64_t offset = sending.offset();
+    FileCompletions* const backend =
+        sending.backend_reads ? loop.core().file_completions() : nullptr;
+    if (backend != nullptr) {
+        reading->done = loop.create_future<void>();
+        reading->by_backend = backend->read(reading, reading->file.get(), reading->piece, offset);
+    }
+    if (reading->by_backend) {
+        return reading->done;
+    }
+    return loop.run_in_executor([reading, offset] {
+        reading->result = sys::read_file(reading->file.get(), offset, reading->piece, true);
+    });
+}
+
+/// Reads the next piece, from memory at once, else from the disk.
+SLUICE_INLINE Task<std::shared_ptr<std::vector<std::byte>>> read_piece(EventLoop& loop,
+                                                                       FileOnSocket& sending) {
     const auto reading = std::make_shared<PieceReading>();
     reading->piece.resize(std::min(sending.rest(), sending.options.fallback_chunk_size));
-    const std::int64_t offset = sending.offset();
-    reading->result = sys::read_file(sending.file.get(), offset, reading->piece, false);
+    reading->result = sys::read_file(sending.file.get(), sending.offset(), reading->piece, false);
     if (reading->result.blocked()) {
         const Result<int> copy = sys::duplicate(sending.file.get());
         if (!copy.ok()) {
             throw SendfileError(copy.error(), sending.sent);
         }
         reading->file = Descriptor(copy.value());
-        const Future<void> done = loop.run_in_executor([reading, offset] {
-            reading->result = sys::read_file(reading->file.get(), offset, reading->piece, true);
-        });
+        const Future<void> done = read_from_disk(loop, sending, reading);
         co_await done;
+    }
+    if (reading->by_backend && !reading->result.ok() &&
+        FileRead::refused(reading->result.error())) {
+        sending.backend_reads = false;
+        Task<std::shared_ptr<std::vector<std::byte>>> again = read_piece(loop, sending);
+        std::shared_ptr<std::vector<std::byte>> piece = co_await again;
+        co_return piece;
     }
     if (!reading->result.ok()) {
         throw SendfileError(reading->result.error(), sending.sent);
