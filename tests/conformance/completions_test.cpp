@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
 namespace sluice::test {
@@ -34,12 +35,17 @@ protected:
 
     /// A transport over TCP, started, and the peer it talks to.
     std::unique_ptr<TransportPair> connect(Recorder& recorder, PairOptions options = {},
-                                           ProtocolKind kind = ProtocolKind::simple) {
-        auto pair = std::make_unique<TransportPair>(loop(), TransportKind::tcp, kind, recorder);
+                                           TransportKind transport = TransportKind::tcp) {
+        auto pair =
+            std::make_unique<TransportPair>(loop(), transport, ProtocolKind::simple, recorder);
         pair->start(options);
-        EXPECT_TRUE(run_until([&] { return pair->ready(); }));
+        EXPECT_TRUE(run_until([&] {
+            pair->serve_peer();
+            return pair->ready();
+        }));
         return pair;
     }
+    void fill_a_socket(TransportKind transport);
     void end(TransportPair& pair, const Recorder& recorder) {
         pair.transport().abort();
         EXPECT_TRUE(run_until([&] { return recorder.lost(); }));
@@ -139,6 +145,30 @@ TEST_F(Completions, flush_sends_what_another_callback_of_the_turn_wrote) {
     end(*pair, recorder);
 }
 
+TEST_F(Completions, what_TLS_has_sealed_leaves_with_the_turn_or_with_flush) {
+    for (const bool flushed : {false, true}) {
+        Recorder& recorder = make_recorder();
+        const auto pair = connect(recorder, {}, TransportKind::tls);
+        pair->peer().receive_available();
+        bool arrived = false;
+        loop().call_soon([&] { pair->transport().write(bytes_of("sealed")); });
+        loop().call_soon([&] {
+            if (flushed) {
+                pair->transport().flush();
+            }
+            pollfd entry{pair->peer().fd(), POLLIN, 0};
+            arrived = ::poll(&entry, 1, 0) == 1;
+        });
+        loop().run_once(std::chrono::nanoseconds(0));
+        EXPECT_EQ(arrived, flushed) << "while the turn lasts";
+        EXPECT_TRUE(run_until([&] {
+            pair->peer().receive_available();
+            return pair->peer().received() == "sealed";
+        }));
+        end(*pair, recorder);
+    }
+}
+
 TEST_F(Completions, what_is_written_while_the_loop_runs_on_leaves_with_its_waits) {
     // run_until() returns from run_once() after each turn, which sends by itself what is held.
     std::string expected;
@@ -217,9 +247,9 @@ TEST_F(Completions, an_embedded_server_that_speaks_first_hears_the_answer) {
     run_idle();
 }
 
-TEST_F(Completions, bytes_that_a_full_socket_refused_come_before_those_written_after) {
+void Completions::fill_a_socket(TransportKind transport) {
     Recorder& recorder = make_recorder();
-    const auto pair = connect(recorder, {.small_buffers = true});
+    const auto pair = connect(recorder, {.small_buffers = true}, transport);
     pair->transport().set_write_buffer_limits(1 << 20, 1 << 16);
     std::string expected;
     // Two short writes in each turn, until well past what the kernel takes: where it is the first that is
@@ -240,6 +270,14 @@ TEST_F(Completions, bytes_that_a_full_socket_refused_come_before_those_written_a
     EXPECT_EQ(pair->peer().received(), expected);
     EXPECT_EQ(pair->transport().get_extra_info(extra::counters).bytes_sent, expected.size());
     end(*pair, recorder);
+}
+
+TEST_F(Completions, bytes_that_a_full_socket_refused_come_before_those_written_after) {
+    fill_a_socket(TransportKind::tcp);
+}
+
+TEST_F(Completions, records_that_a_full_socket_refused_come_before_those_sealed_after) {
+    fill_a_socket(TransportKind::tls);
 }
 
 TEST_F(Completions, a_reset_peer_is_told_to_whoever_writes_to_it) {

@@ -151,13 +151,13 @@ protected:
         return GetParam().transport == TransportKind::unix_socket;
     }
     /// Does the backend send what a callback writes, so that no system call shows it?
-    [[nodiscard]] bool backend_sends() const {
-        return backend_moves_bytes() &&
-               (!uses_tls() || GetParam().transport == TransportKind::tls_over_transport);
-    }
+    [[nodiscard]] bool backend_sends() const { return backend_moves_bytes(); }
     /// Does it receive for the connection's socket?
     [[nodiscard]] bool backend_receives() const {
-        return backend_sends() && (uses_tls() || !buffered());
+        return backend_moves_bytes() && (uses_tls() ? over_transport() : !buffered());
+    }
+    [[nodiscard]] bool over_transport() const {
+        return GetParam().transport == TransportKind::tls_over_transport;
     }
     [[nodiscard]] bool buffered() const { return GetParam().protocol == ProtocolKind::buffered; }
     [[nodiscard]] Recorder& recorder() noexcept { return *recorder_; }

@@ -47,7 +47,7 @@ public:
     void writelines(std::span<const Buffer> pieces) final;
     void sendfile(int file, std::int64_t offset, std::optional<std::int64_t> count,
                   SendfileOptions options, SendfileCallback done) override;
-    void flush() final;
+    void flush() override;
     void abort() final;
     [[nodiscard]] bool is_closing() const noexcept final { return closing_; }
     void pause_reading() final;
@@ -81,8 +81,8 @@ public:
     /// state of flow control that the protocol has been told.
     void hand_over_to(StreamTransport& upper) noexcept;
     /// Takes all segments of `segments` into its own queue, without a copy, and sends them and then
-    /// `last`, of which it copies what is not sent.
-    void send_segments(WriteQueue& segments, Bytes last = {}) noexcept;
+    /// `last`, of which it copies what is not sent. What `may_wait` may leave with the loop's next wait.
+    void send_segments(WriteQueue& segments, Bytes last, bool may_wait) noexcept;
     /// The same with `pieces`, of which nothing is kept: how many of their bytes have been sent. If
     /// not all of them, or of the segments, the protocol is paused.
     [[nodiscard]] std::size_t send_through(WriteQueue& segments,

@@ -63,6 +63,7 @@ public:
     [[nodiscard]] bool can_write_eof() const noexcept override { return false; }
     void write_eof() override;
     void close() override;
+    void flush() override;
     // What moves is the business of the lower transport, whoever's it is.
     void set_idle_timeout(std::optional<std::chrono::nanoseconds> limit) override {
         lower_->set_idle_timeout(limit);

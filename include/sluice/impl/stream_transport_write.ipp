@@ -247,12 +247,14 @@ SLUICE_INLINE void StreamTransport::queue_rest(std::span<const Bytes> pieces, st
 
 // ---- sending ----
 
-SLUICE_INLINE void StreamTransport::send_segments(WriteQueue& segments, Bytes last) noexcept {
+SLUICE_INLINE void StreamTransport::send_segments(WriteQueue& segments, Bytes last,
+                                                  bool may_wait) noexcept {
     if (ended()) {
         segments.clear(core_->gather_pool());
         return;
     }
     queue_.splice_back(segments);
+    flushing_ = may_wait;
     guard_memory([&] {
         if (!last.empty()) {
             write_now({&last, 1}, Ownership::copied);
@@ -260,6 +262,7 @@ SLUICE_INLINE void StreamTransport::send_segments(WriteQueue& segments, Bytes la
             flush_queue();
         }
     });
+    flushing_ = false;
     pause_if_above();
 }
 

@@ -12,6 +12,13 @@ namespace sluice::inline v0_1::detail {
 
 // ---- writing ----
 
+SLUICE_INLINE void TlsTransport::flush() {
+    StreamTransport::flush();
+    if (stream_ != nullptr) {
+        stream_->flush();  // what it holds for the loop's next wait
+    }
+}
+
 SLUICE_INLINE bool TlsTransport::send_pieces(std::span<const Bytes> pieces,
                                              std::size_t& sent) noexcept {
     if (engine_.kernel_sends() && state_ != State::handshake) {
@@ -164,7 +171,7 @@ SLUICE_INLINE bool TlsTransport::sealed(Bytes ciphertext) noexcept {
     if (sealing_last_) {
         // It leaves from where OpenSSL made it, behind what is sealed already: a copy of 16 KiB
         // costs as much as sealing 1 KiB.
-        stream_->send_segments(sealed_, ciphertext);
+        stream_->send_segments(sealed_, ciphertext, flushing_);
         return true;
     }
     try {
@@ -181,7 +188,7 @@ SLUICE_INLINE void TlsTransport::pass_down() noexcept {
         return;
     }
     if (stream_ != nullptr) {
-        stream_->send_segments(sealed_);
+        stream_->send_segments(sealed_, {}, flushing_);
         return;
     }
     try {
