@@ -48,7 +48,7 @@ IoResult peek(int fd, MutableBytes into) noexcept {
 
 SocketAddress accepted_peer(int fd, Family /*family*/) noexcept {
     const InSimKernel inside;
-    const Call call(SimCall::peer_address, fd);
+    const SimDescriptorCall call(SimCall::peer_address, fd);
     const bool accepted = call.error == 0 && call.socket->kind == SimSocket::Kind::stream;
     return accepted ? call.socket->remote : SocketAddress{};
 }
