@@ -48,7 +48,13 @@ TEST_F(IoUring, tells_its_name_and_what_it_uses_and_what_not) {
     EXPECT_STREQ(loop().backend_name(), "io_uring");
     EXPECT_THAT(loop().backend_report(), testing::StartsWith("io_uring: "));
     EXPECT_THAT(loop().backend_report(), HasSubstr("DEFER_TASKRUN"));
-    EXPECT_THAT(loop().backend_report(), HasSubstr("; multishot accept"));
+    for (const char* used :
+         {"multishot receive", "buffer ring of", "; multishot accept, file reads"}) {
+        EXPECT_THAT(loop().backend_report(), HasSubstr(used));
+    }
+    for (const char* reason : {"no zero-copy send: ", "no bundles: "}) {
+        EXPECT_THAT(loop().backend_report(), HasSubstr(reason));
+    }
 }
 
 TEST_F(IoUring, refused_by_the_system_falls_back_to_epoll_and_says_why) {

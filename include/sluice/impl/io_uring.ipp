@@ -445,7 +445,10 @@ SLUICE_INLINE std::string IoUringPoller::features() const {
     text += acts_when_entered()
                 ? "; multishot accept, file reads"
                 : "; no multishot accept, file reads: this kernel is older than 6.1";
-    return text + "; no zero-copy send";
+    // See docs/backends.md.
+    return text +
+           "; no zero-copy send: its memory would have to outlive the connection; no bundles: what "
+           "is large is received by recv(2)";
 }
 
 /// Why a set-up that the kernel refused with `error` was refused.
