@@ -21,6 +21,10 @@ DescriptorLimit::DescriptorLimit(std::size_t spare) : before_(spare) {
 
 DescriptorLimit::~DescriptorLimit() = default;
 
+TakenDescriptors::TakenDescriptors(std::size_t) {
+    refuse();
+}
+
 bool in_forked_child(const std::function<bool()>&) {
     refuse();
 }

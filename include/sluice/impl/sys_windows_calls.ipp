@@ -23,6 +23,12 @@ SLUICE_INLINE IoResult peek(int fd, MutableBytes into) noexcept {
     return peeked;
 }
 
+SLUICE_INLINE SocketAddress accepted_peer(int fd, Family /*family*/) noexcept {
+    NativeAddress address;
+    return ::getpeername(native_socket(fd), address.get(), &address.size) == 0 ? address.value()
+                                                                               : SocketAddress{};
+}
+
 SLUICE_INLINE std::uint64_t random_bits() noexcept {
     std::uint64_t bits = 0;
     if (::BCryptGenRandom(nullptr, reinterpret_cast<PUCHAR>(&bits), sizeof bits,
