@@ -196,6 +196,7 @@ private:
     void append(Registration& registration, ReceivedPiece& piece) noexcept;
     void release(ReceivedPiece& piece) noexcept;
     void move_out_of_buffers(Registration& registration) noexcept;
+    void end_for_want_of_memory(Registration& registration) noexcept;
     void forget_received(Registration& registration) noexcept;
     void save_received() noexcept;
     [[nodiscard]] bool see_sends_taken() noexcept;

@@ -103,6 +103,9 @@ public:
     /// nothing is queued and there would be no sleep and nothing to do.
     [[nodiscard]] std::error_code submit_and_wait(Duration timeout) noexcept;
 
+    /// Stops this thread, for whoever has no ring to wait with.
+    static void sleep(Duration duration) noexcept;
+
     /// Takes completions, oldest first; returns how many.
     [[nodiscard]] std::size_t take(std::span<RingCompletion> into) noexcept;
 

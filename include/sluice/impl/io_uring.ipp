@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <new>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include <poll.h>
@@ -251,7 +250,7 @@ SLUICE_INLINE std::size_t IoUringPoller::wait(std::optional<Duration> timeout,
     }
     if (!started_) {
         // No descriptor or no memory for a ring: that passes, and until then there is no waiting.
-        std::this_thread::sleep_for(std::min<Duration>(limit, limits::ring_retry_time));
+        Ring::sleep(std::min<Duration>(limit, limits::ring_retry_time));
     }
     const std::size_t collected = collect(batch);
     if (!see_sends_taken()) {

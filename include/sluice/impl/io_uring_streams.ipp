@@ -65,8 +65,7 @@ SLUICE_INLINE bool IoUringPoller::hand_over_receive(int fd, Registration& regist
         return true;
     }
     if (!ring_.has_buffers()) {
-        registration.stream_ended = true;
-        registration.stream_error = ENOMEM;
+        end_for_want_of_memory(registration);
         mark_unread(fd);
         return true;
     }
@@ -81,8 +80,12 @@ SLUICE_INLINE Readiness IoUringPoller::note_received(int fd, Registration& regis
         registration.receiving = Receiving::no;
         mark_stale(fd);
     }
-    if (completion.result <= 0 && completion.buffer >= 0) {
+    if (completion.buffer >= 0 && (completion.result <= 0 || registration.stream_ended)) {
         ring_.give_back(completion.buffer);
+    }
+    if (registration.stream_ended) {
+        // What was lost for want of memory is not to be left out of what comes.
+        return Readiness::none;
     }
     switch (const int error = std::max(-completion.result, 0)) {
         case 0:
@@ -104,7 +107,6 @@ SLUICE_INLINE Readiness IoUringPoller::note_received(int fd, Registration& regis
         case ECANCELED:
         case EINTR:
         case EAGAIN:
-        case ENOMEM:
             return Readiness::none;
         default:
             registration.stream_ended = true;
@@ -219,19 +221,34 @@ SLUICE_INLINE void IoUringPoller::note_emptied(int fd) noexcept {
     }
 }
 
-/// Somebody who does not read must not keep the buffers from those who do.
+/// Somebody who does not read must not keep the buffers from those who do, not even for want of memory:
+/// they would ask for one again and again.
 SLUICE_INLINE void IoUringPoller::move_out_of_buffers(Registration& registration) noexcept {
     ReceivedPiece* rest = std::exchange(registration.oldest, nullptr);
     registration.newest = nullptr;
+    bool all_moved = true;
     while (rest != nullptr) {
         ReceivedPiece* const piece = std::exchange(rest, rest->next);
-        ReceivedPiece* const copy = piece->buffer >= 0 ? copy_of(*piece) : nullptr;
+        ReceivedPiece* const kept = piece->buffer >= 0 ? copy_of(*piece) : piece;
         piece->next = nullptr;
-        append(registration, copy != nullptr ? *copy : *piece);
-        if (copy != nullptr) {
+        if (kept != piece) {
             release(*piece);
         }
+        if (kept != nullptr) {
+            append(registration, *kept);
+        }
+        all_moved = all_moved && kept != nullptr;
     }
+    if (!all_moved) {
+        end_for_want_of_memory(registration);
+    }
+}
+
+/// Bytes that cannot be had any more end the stream rather than being left out of it.
+SLUICE_INLINE void IoUringPoller::end_for_want_of_memory(Registration& registration) noexcept {
+    forget_received(registration);
+    registration.stream_ended = true;
+    registration.stream_error = ENOMEM;
 }
 
 SLUICE_INLINE void IoUringPoller::forget_received(Registration& registration) noexcept {
@@ -257,20 +274,17 @@ SLUICE_INLINE void IoUringPoller::save_received() noexcept {
             static_cast<void>(note(each));
         }
     }
-    for (Registration& registration : registrations_) {
+    for (std::size_t index = 0; index < registrations_.size(); ++index) {
+        Registration& registration = registrations_[index];
         if (registration.watcher == nullptr) {
             continue;
         }
         move_out_of_buffers(registration);
-        const auto in_buffer = [](const ReceivedPiece* piece) {
-            return piece != nullptr && piece->buffer >= 0;
-        };
-        // Bytes that cannot be had any more end the stream rather than being left out of it.
-        if (in_buffer(registration.oldest) || in_buffer(registration.newest) ||
-            (lost_some && registration.receiving != Receiving::no)) {
-            forget_received(registration);
-            registration.stream_ended = true;
-            registration.stream_error = ENOMEM;
+        if (lost_some && registration.receiving != Receiving::no) {
+            end_for_want_of_memory(registration);
+        }
+        if (registration.has_received()) {
+            mark_unread(static_cast<int>(index));
         }
     }
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <thread>
 #include <utility>
 
 #include <liburing.h>
@@ -321,6 +322,10 @@ SLUICE_INLINE std::error_code Ring::submit_and_wait(Duration timeout) noexcept {
     limit.tv_nsec = std::chrono::nanoseconds(timeout - seconds).count();
     const int result = ::io_uring_submit_and_wait_timeout(&ring, &first, 1, &limit, nullptr);
     return result == -ETIME || result == -EINTR ? std::error_code() : ring_error(result);
+}
+
+SLUICE_INLINE void Ring::sleep(Duration duration) noexcept {
+    std::this_thread::sleep_for(duration);
 }
 
 SLUICE_INLINE std::size_t Ring::take(std::span<RingCompletion> into) noexcept {
