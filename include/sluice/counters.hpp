@@ -16,8 +16,8 @@ struct LoopCounters {
     std::uint64_t iterations = 0;           ///< Runs of the loop's four phases.
     std::uint64_t readiness_events = 0;     ///< Descriptors found ready.
     std::uint64_t timers_fired = 0;         ///< Callbacks of call_later() and ends of sleep().
-    std::uint64_t receive_calls = 0;        ///< System calls that asked for bytes.
-    std::uint64_t send_calls = 0;           ///< System calls that offered bytes.
+    std::uint64_t receive_calls = 0;        ///< Calls that asked for bytes, pieces of io_uring.
+    std::uint64_t send_calls = 0;           ///< Calls that offered bytes, sends of io_uring.
     std::uint64_t bytes_received = 0;       ///< By all transports.
     std::uint64_t bytes_sent = 0;           ///< Taken by the kernel from all transports.
     std::uint64_t connections_made = 0;     ///< connection_made callbacks.

@@ -54,7 +54,10 @@ TEST_P(CountersPlain, a_loop_counts_connections_bytes_and_calls) {
     transport().close();
     run_until_lost();
     const LoopCounters after = loop().counters();
-    EXPECT_EQ(after.send_calls - before.send_calls, backend_sends() ? 0U : 1U);
+    EXPECT_EQ(after.send_calls - before.send_calls, 1U);
+    // One more where a reader may be called for nothing.
+    EXPECT_GE(after.receive_calls - before.receive_calls, 1U);
+    EXPECT_LE(after.receive_calls - before.receive_calls, 2U);
     EXPECT_EQ(after.bytes_sent - before.bytes_sent, 8U);
     EXPECT_EQ(after.bytes_received - before.bytes_received, 1U);
     EXPECT_EQ(after.connections_lost, 1U);

@@ -30,6 +30,9 @@ SLUICE_INLINE void SocketTransport::protocol_changed() noexcept {
 /// What the backend has received, one piece of it; true if looking again at once makes sense.
 SLUICE_INLINE bool SocketTransport::deliver_received(std::size_t& budget_bytes) noexcept {
     const StreamCompletions::Taken taken = core_->completions()->take(fd_);
+    if (taken.piece != nullptr || taken.error || taken.ended) {
+        ++core_->counters.receive_calls;
+    }
     if (taken.piece != nullptr) {
         const std::size_t count = taken.piece->rest().size();
         const bool is_full = taken.piece->end == limits::ring_buffer_bytes;
@@ -93,9 +96,12 @@ SLUICE_INLINE void SocketTransport::note_read_size(bool large, unsigned times_in
 
 /// True if the bytes, which are copied, leave with the loop's next wait.
 SLUICE_INLINE bool SocketTransport::send_later(Bytes bytes) noexcept {
-    return core_->completions() != nullptr && core_->running() &&
-           bytes.size() <= limits::batched_send_bytes && !kernel_seals_ &&
-           core_->completions()->send_later(*this, fd_, bytes);
+    const bool held = core_->completions() != nullptr && core_->running() &&
+                      bytes.size() <= limits::batched_send_bytes && !kernel_seals_ &&
+                      core_->completions()->send_later(*this, fd_, bytes);
+    // Once, whoever sends them in the end.
+    core_->counters.send_calls += held ? 1 : 0;
+    return held;
 }
 
 SLUICE_INLINE void SocketTransport::send_held() noexcept {
@@ -104,7 +110,6 @@ SLUICE_INLINE void SocketTransport::send_held() noexcept {
     }
     const Bytes bytes = core_->completions()->take_back(*this);
     const IoResult result = sys::send(fd_, bytes);
-    ++core_->counters.send_calls;
     if (!result.ok() && !result.blocked()) {
         not_sent(bytes, result.error());
     } else if (const std::size_t taken = result.ok() ? result.value() : 0; taken < bytes.size()) {

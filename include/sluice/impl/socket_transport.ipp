@@ -219,7 +219,6 @@ SLUICE_INLINE void SocketTransport::release_lower() noexcept {
     rest_.reset();
     if (holds_bytes()) {
         // As if they had been sent when they were written.
-        ++core_->counters.send_calls;
         static_cast<void>(sys::send(fd_, core_->completions()->take_back(*this)));
     }
     core_->unwatch(*this, fd_);
