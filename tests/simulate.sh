@@ -5,7 +5,7 @@
 #
 #   --first-seed N   where to begin (default 1)
 #   --seeds M        how many (default 10000)
-#   --backend B      epoll, the only one so far
+#   --backend B      epoll or io_uring; without it every second seed runs on io_uring
 #   --transport T    tcp, the only one so far
 #   --preset P       the build to use, e.g. asan (default release); what is missing is built first
 #   --verbose        the program, and a line per system call and callback

@@ -73,7 +73,7 @@ std::string describe(const Action& action) {
 }
 
 std::string describe(const SimFaults& faults) {
-    const std::array<std::pair<const char*, unsigned>, 18> rates = {{
+    const std::array<std::pair<const char*, unsigned>, 26> rates = {{
         {"short_read", faults.short_read},
         {"short_write", faults.short_write},
         {"spurious_block", faults.spurious_block},
@@ -92,6 +92,14 @@ std::string describe(const SimFaults& faults) {
         {"cold_file", faults.cold_file},
         {"unfit_file", faults.unfit_file},
         {"file_error", faults.file_error},
+        {"ring_shortage", faults.ring_shortage},
+        {"ring_full", faults.ring_full},
+        {"ring_partial", faults.ring_partial},
+        {"ring_moved", faults.ring_moved},
+        {"ring_end", faults.ring_end},
+        {"ring_portion", faults.ring_portion},
+        {"ring_race", faults.ring_race},
+        {"ring_no_buffer", faults.ring_no_buffer},
     }};
     std::string text;
     for (const auto& [name, rate] : rates) {
@@ -144,6 +152,11 @@ std::string describe(const Program& program) {
                        number(program.capacity_most) + ", backlog " +
                        std::to_string(program.backlog) + ", at most " +
                        number(program.descriptor_limit) + " descriptors\n";
+    if (program.over_io_uring) {
+        text += "over io_uring with at most " + number(program.ring_sizes.buffers) + " buffers, " +
+                number(program.ring_sizes.completions) + " completions, " +
+                number(program.ring_sizes.entries) + " entries\n";
+    }
     text += program.server_buffered ? "server protocols are buffered\n" : "";
     text += program.factory_throws_nth != 0
                 ? "protocol factory call " + number(program.factory_throws_nth) + " throws\n"

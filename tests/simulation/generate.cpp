@@ -3,6 +3,8 @@
 // Every program leaves many things out by chance ("swarm testing"): a bug that needs ten writes in
 // a row is not found when every second action closes. Sizes cluster around the library's
 // thresholds.
+#include <sluice/limits.hpp>
+
 #include "simulation/program.hpp"
 
 #include <algorithm>
@@ -25,6 +27,10 @@ public:
         const std::uint64_t count = random_.chance(500) ? 1 : random_.between(2, 5);
         for (std::uint64_t index = 0; index < count; ++index) {
             add_connection(static_cast<int>(count));
+        }
+        if (has_io_uring) {
+            program_.over_io_uring = program_.seed % 2 == 1;
+            choose_ring();
         }
         return std::move(program_);
     }
@@ -76,6 +82,26 @@ private:
         faults.unfit_file = often(400);
         faults.file_error = random_.chance(500) ? often(12) : 0;
         faults.most = 1000;
+    }
+
+    /// Last, so that a seed does the same whether or not the build has rings.
+    void choose_ring() {
+        constexpr std::size_t sizes[] = {1, 2, 5, 30};
+        const auto some = [&](std::size_t usual) {
+            return random_.chance(600) ? usual : sizes[random_.below(std::size(sizes))];
+        };
+        program_.ring_sizes = {.buffers = some(limits::ring_buffers),
+                               .completions = some(limits::ring_completion_entries),
+                               .entries = some(limits::ring_entries)};
+        SimFaults& faults = program_.faults;
+        faults.ring_shortage = often(400);
+        faults.ring_full = often(150);
+        faults.ring_partial = often(150);
+        faults.ring_moved = often(30);
+        faults.ring_end = often(400);
+        faults.ring_portion = often(400);
+        faults.ring_race = often(400);
+        faults.ring_no_buffer = often(400);
     }
 
     void choose_weights() {

@@ -72,7 +72,8 @@ private:
     void receive(Bytes data);
     void check_reading(const char* callback) const;
     void check_reason(std::error_code reason) const;
-    void check_size(const char* when) const;
+    void check_size(const char* when) const { check_size(when, world_.held_at_most()); }
+    void check_size(const char* when, std::size_t held_at_most) const;
     void expect_fatal();
     void throw_in_read();
 

@@ -12,8 +12,10 @@
 namespace {
 
 constexpr const char* usage =
-    "usage: simulate --first-seed N --seeds M [--backend epoll] [--transport tcp] [--verbose] "
+    "usage: simulate --first-seed N --seeds M [--backend B] [--transport tcp] [--verbose] "
     "[--apart] [--without OPERATION]...\n"
+    "  --backend  epoll, or io_uring where the build has it; without it every second seed has "
+    "that\n"
     "  --verbose  prints the program and a line per system call and callback\n"
     "  --apart    runs each seed in a process of its own, so that a crash is shrunk too\n"
     "  --without  leaves an operation (write_releasing, abort ... or late_handles) out of all "
@@ -44,6 +46,16 @@ std::uint32_t left_out_by(std::string_view name) {
     return 1U << static_cast<unsigned>(*op);
 }
 
+bool is_io_uring(std::string_view backend) {
+    if (backend == "io_uring" && sluice::test::has_io_uring) {
+        return true;
+    }
+    if (backend != "epoll") {
+        refuse(std::string("this build has no backend ").append(backend));
+    }
+    return false;
+}
+
 int simulate(int argc, char** argv) {
     sluice::test::RunRequest request;
     request.progress = true;
@@ -67,11 +79,11 @@ int simulate(int argc, char** argv) {
             request.seeds = number(value);
         } else if (option == "--without") {
             request.left_out |= left_out_by(value);
-        } else if (option == "--backend" && std::string_view(value) != "epoll") {
-            refuse("this build has one backend: epoll");
+        } else if (option == "--backend") {
+            request.over_io_uring = is_io_uring(value);
         } else if (option == "--transport" && std::string_view(value) != "tcp") {
             refuse("this build has one transport: tcp");
-        } else if (option != "--backend" && option != "--transport") {
+        } else if (option != "--transport") {
             refuse(std::string(option) + " is unknown");
         }
     }

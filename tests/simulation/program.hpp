@@ -94,7 +94,9 @@ struct ConnectionPlan {
 
 struct Program {
     std::uint64_t seed = 0;
+    bool over_io_uring = false;  // or over the backend of this build that waits only
     SimFaults faults;
+    SimKernel::RingSizes ring_sizes;
     std::size_t capacity_least = 65536;
     std::size_t capacity_most = 65536;
     std::size_t descriptor_limit = 1024;
@@ -107,10 +109,13 @@ struct Program {
     std::vector<ConnectionPlan> connections;
 };
 
+/// Does this build have the backend, over the fake ring?
+inline constexpr bool has_io_uring = SLUICE_TEST_IO_URING != 0;
+
 /// Beside the operations, something else that can be left out of programs.
 inline constexpr std::uint32_t leave_out_late_handles = 1U << 31U;
 
-/// The program of a seed, without the operations whose bits (1 << Op) are in `left_out`.
+/// The program of a seed, every second one over io_uring, without the operations whose bits (1 << Op) are in `left_out`.
 Program generate(std::uint64_t seed, std::uint32_t left_out = 0);
 /// The name used in descriptions, and back; nothing for a name that is none.
 const char* to_string(Op op) noexcept;

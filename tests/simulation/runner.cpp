@@ -53,9 +53,9 @@ void note_seed(std::uint64_t seed) {
 
 std::string explain(const Program& program, const std::string& failure, std::FILE* out) {
     const std::string seed = std::to_string(program.seed);
-    std::string text = "seed " + seed + " fails: " + failure +
-                       "\nreplay: tests/simulate.sh --first-seed " + seed +
-                       " --seeds 1 --verbose\n";
+    std::string text =
+        "seed " + seed + " fails: " + failure + "\nreplay: tests/simulate.sh --first-seed " + seed +
+        " --seeds 1 --verbose --backend " + (program.over_io_uring ? "io_uring" : "epoll") + "\n";
     std::fprintf(out, "%s(shrinking its %zu actions)\n", text.c_str(), action_count(program));
     std::fflush(out);
     const Program least = shrink(program, failure);
@@ -78,7 +78,8 @@ std::string run_seeds(const RunRequest& request, std::FILE* out) {
     for (std::uint64_t index = 0; index < request.seeds; ++index) {
         const std::uint64_t seed = request.first_seed + index;
         note_seed(seed);
-        const Program program = generate(seed, request.left_out);
+        Program program = generate(seed, request.left_out);
+        program.over_io_uring = request.over_io_uring.value_or(program.over_io_uring);
         if (request.verbose) {
             std::fprintf(out, "%s", describe(program).c_str());
         }

@@ -84,6 +84,10 @@ TEST(SimulationItself, EveryOperationAndFaultOccursWithinAHundredSeeds) {
           "unfit_file", "file_error"}) {
         EXPECT_NE(all.find(std::string(fault) + " "), std::string::npos) << fault;
     }
+    for (const char* fault : {"ring_shortage", "ring_full", "ring_partial", "ring_moved",
+                              "ring_end", "ring_portion", "ring_race", "ring_no_buffer"}) {
+        EXPECT_EQ(all.find(std::string(fault) + " ") != std::string::npos, has_io_uring) << fault;
+    }
 }
 
 TEST(SimulationItself, AnOperationLeftOutDoesNotOccur) {

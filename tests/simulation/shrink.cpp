@@ -132,11 +132,14 @@ private:
     bool drop_faults() {
         bool changed = false;
         for (unsigned SimFaults::* rate :
-             {&SimFaults::short_read, &SimFaults::short_write, &SimFaults::spurious_block,
-              &SimFaults::interrupt, &SimFaults::stream_error, &SimFaults::accept_shortage,
+             {&SimFaults::short_read,     &SimFaults::short_write,   &SimFaults::spurious_block,
+              &SimFaults::interrupt,      &SimFaults::stream_error,  &SimFaults::accept_shortage,
               &SimFaults::accept_aborted, &SimFaults::open_shortage, &SimFaults::epoll_shortage,
-              &SimFaults::reorder, &SimFaults::partial_batch, &SimFaults::late_wake,
-              &SimFaults::delay, &SimFaults::slow_connect, &SimFaults::resolver_failure}) {
+              &SimFaults::reorder,        &SimFaults::partial_batch, &SimFaults::late_wake,
+              &SimFaults::delay,          &SimFaults::slow_connect,  &SimFaults::resolver_failure,
+              &SimFaults::ring_shortage,  &SimFaults::ring_full,     &SimFaults::ring_partial,
+              &SimFaults::ring_moved,     &SimFaults::ring_end,      &SimFaults::ring_portion,
+              &SimFaults::ring_race,      &SimFaults::ring_no_buffer}) {
             changed = reset(rate, 0U) || changed;
         }
         for (std::uint64_t most = best_.faults.most / 2;; most /= 2) {
@@ -167,6 +170,15 @@ private:
 
     bool simplify_ends() {
         bool changed = reset(&Program::destroy_early, false);
+        changed = reset(&Program::over_io_uring, false) || changed;
+        for (std::size_t SimKernel::RingSizes::* size :
+             {&SimKernel::RingSizes::buffers, &SimKernel::RingSizes::completions,
+              &SimKernel::RingSizes::entries}) {
+            const auto of = [size](Program& program) -> std::size_t& {
+                return program.ring_sizes.*size;
+            };
+            changed = reset(of, ~std::size_t{0}) || changed;
+        }
         changed = reset(&Program::handles_outlive_loop, false) || changed;
         changed = reset(&Program::factory_throws_nth, 0U) || changed;
         changed = reset(&Program::backlog, 100) || changed;

@@ -47,6 +47,7 @@ Verdict run_program(const Program& program, std::FILE* trace) {
 World::World(const Program& program, std::FILE* trace) : program_(program), kernel_(program.seed) {
     kernel_.trace_to(trace);
     kernel_.set_capacity(program.capacity_least, program.capacity_most);
+    kernel_.ring_sizes = program.ring_sizes;
     kernel_.set_call_limit(3'000'000);
     for (std::size_t index = 0; index < program.connections.size(); ++index) {
         const ConnectionPlan& plan = program.connections[index];
@@ -121,7 +122,8 @@ void World::report(const ExceptionContext& context) {
 }
 
 void World::start() {
-    loop_ = std::make_unique<EventLoop>();
+    loop_ = std::make_unique<EventLoop>(program_.over_io_uring ? Backend::io_uring
+                                                               : Backend::automatic);
     loop_->set_exception_handler([this](const ExceptionContext& context) { report(context); });
     auto factory = [this] { return make_accepted(); };
     Task<Ref<Server>> serving = loop_->create_server(std::move(factory), "127.0.0.1", server_port,
@@ -131,6 +133,7 @@ void World::start() {
     kernel_.add_host("never.example", {*SocketAddress::parse("127.9.9.9", 0), local(0)},
                      std::chrono::milliseconds(3));
     kernel_.add_host("late.example", {*SocketAddress::parse("127.8.8.8", 0), local(0)});
+    loop_->set_observer(this);
     kernel_.faults = program_.faults;
     kernel_.set_descriptor_limit(program_.descriptor_limit);
     for (std::size_t index = 0; index < program_.connections.size(); ++index) {
@@ -292,14 +295,23 @@ void World::run_outside_actions() {
 
 // ---- running ----
 
+void World::on_iteration(std::chrono::nanoseconds, std::chrono::nanoseconds, std::size_t) noexcept {
+    ++iteration_;
+    if (iterations_left_ != 0 && --iterations_left_ == 0) {
+        loop_->stop();
+    }
+}
+
+/// An iteration, or a few of them.
 void World::step() {
     bool stopped = false;
     try {
-        loop_->run_once(std::nullopt);
+        // Whoever leaves the loop sends what it holds. In between that leaves with the wait.
+        iterations_left_ = program_.over_io_uring ? iteration_ % 4 : 0;
+        iterations_left_ == 0 ? loop_->run_once(std::nullopt) : loop_->run_forever();
     } catch (const StopLoop&) {
         stopped = true;
     }
-    ++iteration_;
     if (stopped != (stops_thrown_ > 0)) {
         fail("stop: StopLoop was lost or made up");
     }

@@ -39,10 +39,10 @@ struct UserCall {
     bool may_pause;
 };
 
-class World {
+class World : private LoopObserver {
 public:
     World(const Program& program, std::FILE* trace);
-    ~World();
+    ~World() override;
     World(const World&) = delete;
     World& operator=(const World&) = delete;
 
@@ -56,6 +56,11 @@ public:
     [[nodiscard]] bool mending() const noexcept { return mending_; }
     /// The loop is gone: no callback may come.
     [[nodiscard]] bool over() const noexcept { return loop_ == nullptr; }
+    /// What the loop may hold of one connection's bytes until it waits, for the connection as good as
+    /// sent.
+    [[nodiscard]] std::size_t held_at_most() const noexcept {
+        return program_.over_io_uring ? limits::batched_send_bytes : 0;
+    }
     [[nodiscard]] EventLoop& loop() noexcept { return *loop_; }
     [[nodiscard]] SimKernel& kernel() noexcept { return kernel_; }
     [[nodiscard]] std::uint64_t iteration() const noexcept { return iteration_; }
@@ -90,6 +95,8 @@ private:
     void report(const ExceptionContext& context);
 
     void run_outside_actions();
+    void on_iteration(std::chrono::nanoseconds slept, std::chrono::nanoseconds ran,
+                      std::size_t readiness_events) noexcept override;
     void step();
     void run_until(Duration end);
     void come_to_rest(const char* what);
@@ -120,6 +127,7 @@ private:
 
     bool mending_ = false;
     std::uint64_t iteration_ = 0;
+    std::uint64_t iterations_left_ = 0;  // until the loop is to be left; 0: it knows by itself
     unsigned factory_calls_ = 0;
     std::uint64_t closures_scheduled_ = 0;
     std::uint64_t closures_run_ = 0;

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include <gmock/gmock.h>
+
 namespace sluice::test {
 
 struct SimKernelFirst {
@@ -24,7 +26,9 @@ struct SimKernelFirst {
 // The kernel is a base, so that it exists before the loop of the other base and after it.
 class SimServerTest : private SimKernelFirst, public LoopTest {
 protected:
-    ~SimServerTest() override { EXPECT_TRUE(kernel().violations().empty()); }
+    explicit SimServerTest(Backend backend = Backend::automatic, SimKernel::RingSizes rings = {})
+        : LoopTest((kernel().ring_sizes = rings, backend)) {}
+    ~SimServerTest() override { EXPECT_THAT(kernel().violations(), testing::IsEmpty()); }
     SimKernel& kernel() noexcept { return SimKernelFirst::kernel; }
 
     /// Serves on 127.0.0.1:9000; each connection reports to a recorder of connections().

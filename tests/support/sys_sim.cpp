@@ -57,6 +57,10 @@ constexpr std::array<const char*, sim_call_count> call_names = {
     "remove_path",
     "set_permissions",
     "peer_credentials",
+    "ring_setup",
+    "ring_start",
+    "ring_buffers",
+    "ring_enter",
 };
 
 [[noreturn]] void give_up(const char* why) {
@@ -175,6 +179,15 @@ void SimMachine::violation(const std::string& what) {
     violations.push_back(what);
 }
 
+void SimMachine::let_go(SimSocket& socket) {
+    if (socket.endpoint != nullptr && socket.endpoint->peer != nullptr) {
+        socket.endpoint->close();
+    }
+    for (const SimPending& pending : socket.pending) {
+        pending.endpoint->reset();
+    }
+}
+
 bool SimMachine::run_due_actions() {
     bool any = false;
     while (!actions.empty() && actions.top().when <= time) {
@@ -268,6 +281,21 @@ void SimKernel::set_capacity(std::size_t least, std::size_t most) noexcept {
     machine_->capacity_most = most;
 }
 
+std::size_t SimKernel::ring_buffers_lent() const noexcept {
+    std::size_t lent = 0;
+    for (const SimHolder* const holder : machine_->holders) {
+        lent += holder->buffers_lent();
+    }
+    return lent;
+}
+std::size_t SimKernel::ring_operations() const noexcept {
+    std::size_t operations = 0;
+    for (const SimHolder* const holder : machine_->holders) {
+        operations += holder->operations();
+    }
+    return operations;
+}
+
 TimePoint SimKernel::now() const noexcept {
     return machine_->time;
 }
@@ -340,8 +368,8 @@ std::size_t SimKernel::open_descriptors() const noexcept {
 }
 
 std::string SimKernel::describe_descriptors() const {
-    constexpr std::array<const char*, 7> kinds = {
-        "socket", "listener", "connecting socket", "stream", "wake", "epoll", "file"};
+    constexpr std::array<const char*, 8> kinds = {
+        "socket", "listener", "connecting socket", "stream", "wake", "epoll", "file", "ring"};
     std::string text;
     for (std::size_t index = 0; index < machine_->descriptors.size(); ++index) {
         if (const auto& socket = machine_->descriptors[index]) {
@@ -368,7 +396,8 @@ bool SimKernel::gave_error(int fd, const std::error_code& error) const noexcept 
     if (socket == nullptr || error.category() != std::system_category()) {
         return false;
     }
-    return socket->errors_given.contains(error.value()) ||
+    return machine_->errors_given_to_all.contains(error.value()) ||
+           socket->errors_given.contains(error.value()) ||
            (socket->endpoint != nullptr && socket->endpoint->errors_given.contains(error.value()));
 }
 

@@ -60,8 +60,12 @@ enum class SimCall : std::uint8_t {
     remove_path,
     set_permissions,
     peer_credentials,
+    ring_setup,
+    ring_start,
+    ring_buffers,
+    ring_enter,
 };
-inline constexpr std::size_t sim_call_count = 36;
+inline constexpr std::size_t sim_call_count = 40;
 const char* to_string(SimCall call) noexcept;
 
 /// How often the kernel misbehaves, in thousandths of the calls concerned. Everything here is
@@ -86,6 +90,14 @@ struct SimFaults {
     unsigned cold_file = 0;         // what is to be read of a file is not in memory
     unsigned unfit_file = 0;        // sendfile is not for this file
     unsigned file_error = 0;        // EIO
+    unsigned ring_shortage = 0;     // no other ring, or none with buffers: EMFILE, ENOMEM ...
+    unsigned ring_full = 0;         // no room in the submission queue
+    unsigned ring_partial = 0;      // an entry takes a part of what is queued
+    unsigned ring_moved = 0;        // an entry finds that the ring is another thread's: EEXIST
+    unsigned ring_end = 0;          // an operation that could go on ends with what it completes
+    unsigned ring_portion = 0;      // an entry leaves most of the work to the next
+    unsigned ring_race = 0;         // an update meets an event that nobody will hear of: EALREADY
+    unsigned ring_no_buffer = 0;    // ENOBUFS
     std::uint64_t most = ~std::uint64_t{0};  // after so many faults the kernel behaves
 };
 
@@ -148,6 +160,21 @@ public:
     void set_descriptor_limit(std::size_t descriptors) noexcept;
     /// Bytes a direction of connections made from now on holds between send and recv.
     void set_capacity(std::size_t least, std::size_t most) noexcept;
+
+    // ---- io_uring ----
+
+    /// What rings have from now on, at most what the library asks for: buffers when they are provided,
+    /// room for completions, and entries of the submission queue.
+    struct RingSizes {
+        std::size_t buffers = ~std::size_t{0};
+        std::size_t completions = ~std::size_t{0};
+        std::size_t entries = ~std::size_t{0};
+    };
+    RingSizes ring_sizes;
+    /// Buffers that were taken from rings and not given back.
+    [[nodiscard]] std::size_t ring_buffers_lent() const noexcept;
+    /// Operations that rings have under way.
+    [[nodiscard]] std::size_t ring_operations() const noexcept;
 
     // ---- time ----
 

@@ -47,7 +47,9 @@ inline std::optional<IoResult> disturb(SimDescriptorCall& call, std::span<const 
         return {};
     }
     const int error = machine.one_of(endpoint.random, errors);
-    if (endpoint.random.chance(500)) {
+    // Want of memory is a call's; a connection does not remember it.
+    const bool of_the_call = error == ENOBUFS || error == ENOMEM;
+    if (endpoint.random.chance(500) && !of_the_call) {
         endpoint.break_connection(error, machine.some_delay(endpoint.random));
         return {};
     }

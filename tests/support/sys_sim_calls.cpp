@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <utility>
 
 namespace sluice::inline v0_1::detail::sys {
 
@@ -369,6 +370,7 @@ IoResult recv(int fd, MutableBytes into) noexcept {
     std::size_t most = std::min(into.size(), endpoint.incoming_bytes);
     if (most > 1 && call.machine.fault(endpoint.random, call.machine.kernel.faults.short_read)) {
         most = endpoint.random.between(1, most - 1);
+        ++endpoint.cut_short;
     }
     const IoResult received = endpoint.receive(into.first(most));
     call.machine.trace("recv(%d, %zu) = %s %zu", fd, into.size(),
@@ -425,14 +427,15 @@ void close(int fd) noexcept {
     for (const auto& [watched, registration] : socket->watched) {
         machine.find(watched, "close of epoll")->watched_by = -1;
     }
-    if (socket->endpoint != nullptr && socket->endpoint->peer != nullptr) {
-        socket->endpoint->close();
-    }
-    for (const SimPending& pending : socket->pending) {
-        pending.endpoint->reset();
-    }
-    machine.descriptors[static_cast<std::size_t>(fd - 3)].reset();
     machine.trace("close(%d)", fd);
+    std::unique_ptr<SimSocket> closed =
+        std::move(machine.descriptors[static_cast<std::size_t>(fd - 3)]);
+    for (test::SimHolder* const holder : machine.holders) {
+        holder->keep(fd, closed);
+    }
+    if (closed != nullptr) {
+        SimMachine::let_go(*closed);
+    }
 }
 
 // ---- signals ----

@@ -214,6 +214,7 @@ void signal_wake(int fd) noexcept {
     machine.tick();
     if (SimSocket* socket = machine.find(fd, "signal_wake")) {
         ++socket->counter;
+        ++socket->signals;
     }
 }
 

@@ -38,6 +38,8 @@ struct SimEndpoint {
     // What comes in: waiting here or still on its way.
     std::deque<SimChunk> incoming;
     std::size_t front_used = 0;
+    std::uint64_t taken = 0;      // bytes, since the beginning
+    std::uint64_t cut_short = 0;  // reads after which more was there at once
     std::size_t incoming_bytes = 0;
     std::size_t capacity = 0;
     TimePoint last_visible{};
@@ -104,7 +106,16 @@ struct SimSocketFile {
 
 /// What a descriptor stands for.
 struct SimSocket {
-    enum class Kind : std::uint8_t { fresh, listening, connecting, stream, wake, epoll, file };
+    enum class Kind : std::uint8_t {
+        fresh,
+        listening,
+        connecting,
+        stream,
+        wake,
+        epoll,
+        file,
+        ring
+    };
 
     Kind kind = Kind::fresh;
     Family family = Family::unspecified;
@@ -121,6 +132,7 @@ struct SimSocket {
     TimePoint connect_until{};
     int connect_error = 0;
     std::uint64_t counter = 0;               // wake, and epoll where it is a kqueue
+    std::uint64_t signals = 0;               // wake: since the beginning
     std::map<int, SimRegistration> watched;  // epoll
     int watched_by = -1;
     std::set<int> errors_given;
@@ -129,6 +141,18 @@ struct SimSocket {
     std::deque<SimDatagram> datagrams;
     int datagram_error = 0;
     bool datagrams_blocked = false;
+};
+
+/// Whoever has something under way that keeps a file open beyond the close(2) of its descriptor.
+class SimHolder {
+public:
+    /// Takes the socket of the descriptor over if it needs it.
+    virtual void keep(int fd, std::unique_ptr<SimSocket>& socket) = 0;
+    [[nodiscard]] virtual std::size_t buffers_lent() const noexcept = 0;
+    [[nodiscard]] virtual std::size_t operations() const noexcept = 0;
+
+protected:
+    ~SimHolder() = default;
 };
 
 struct SimMachine {
@@ -145,6 +169,7 @@ struct SimMachine {
     std::size_t capacity_most = 64 * 1024;
     std::deque<SimEndpoint> endpoints;
     std::vector<SimEndpoint*> with_reader;
+    std::vector<SimHolder*> holders;
     std::uint16_t next_port = 40000;
     std::size_t datagram_room = 1000;
 
@@ -189,6 +214,7 @@ struct SimMachine {
     // ---- observed ----
     std::vector<std::string> violations;
     std::set<int> file_errors_given;
+    std::set<int> errors_given_to_all;  // with a ring that cannot be used any more
     std::array<std::uint64_t, sim_call_count> calls{};
     std::uint64_t all_calls = 0;
     std::uint64_t call_limit = 50'000'000;
@@ -213,6 +239,8 @@ struct SimMachine {
     /// The socket behind `fd`; null and a violation if there is none.
     SimSocket* find(int fd, const char* call);
     void violation(const std::string& what);
+    /// The last descriptor of the socket, and whatever else held it, is gone.
+    static void let_go(SimSocket& socket);
 
     /// A number for the random choices about a connection, from the seed and an address without
     /// its port.

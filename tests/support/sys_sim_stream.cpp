@@ -86,21 +86,23 @@ std::uint32_t SimEndpoint::poll() {
 }
 
 std::size_t SimEndpoint::take(MutableBytes into) {
-    std::size_t taken = 0;
-    while (taken < into.size() && !incoming.empty() &&
+    std::size_t count_taken = 0;
+    while (count_taken < into.size() && !incoming.empty() &&
            incoming.front().visible_at <= machine->time) {
         SimChunk& chunk = incoming.front();
-        const std::size_t count = std::min(into.size() - taken, chunk.bytes.size() - front_used);
-        std::memcpy(into.data() + taken, chunk.bytes.data() + front_used, count);
-        taken += count;
+        const std::size_t count =
+            std::min(into.size() - count_taken, chunk.bytes.size() - front_used);
+        std::memcpy(into.data() + count_taken, chunk.bytes.data() + front_used, count);
+        count_taken += count;
         front_used += count;
         if (front_used == chunk.bytes.size()) {
             incoming.pop_front();
             front_used = 0;
         }
     }
-    incoming_bytes -= taken;
-    return taken;
+    incoming_bytes -= count_taken;
+    taken += count_taken;
+    return count_taken;
 }
 
 IoResult SimEndpoint::receive(MutableBytes into) {
@@ -457,6 +459,7 @@ std::uint32_t SimMachine::poll(SimSocket& socket) {
         case SimSocket::Kind::connecting:
         case SimSocket::Kind::epoll:
         case SimSocket::Kind::file:
+        case SimSocket::Kind::ring:
             break;
     }
     return 0;

@@ -225,7 +225,7 @@ SLUICE_INLINE bool IoUringPoller::is_due() noexcept {
 
 SLUICE_INLINE std::error_code IoUringPoller::enter(Duration timeout) noexcept {
     if (!started_ && !renew_ring()) {
-        sends_.note_unseen(limits::send_batch_entries);
+        sends_.send_each();
         return std::make_error_code(std::errc::resource_unavailable_try_again);
     }
     if (!hand_over_stale() || !hand_over_reads()) {
