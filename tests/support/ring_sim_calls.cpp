@@ -111,6 +111,18 @@ bool Ring::send(int fd, Bytes bytes, std::uint64_t token) noexcept {
         {.kind = SimRingEntry::Kind::send, .fd = fd, .token = token, .bytes = bytes});
 }
 
+bool Ring::accept(int listener, std::uint64_t token) noexcept {
+    return state_->ring.queue({.kind = SimRingEntry::Kind::accept, .fd = listener, .token = token});
+}
+
+bool Ring::read(int fd, MutableBytes into, std::uint64_t offset, std::uint64_t token) noexcept {
+    return state_->ring.queue({.kind = SimRingEntry::Kind::read,
+                               .fd = fd,
+                               .token = token,
+                               .into = into,
+                               .offset = offset});
+}
+
 std::size_t Ring::queued() const noexcept {
     return state_->ring.queued();
 }
