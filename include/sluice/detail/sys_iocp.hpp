@@ -1,5 +1,5 @@
-// The part of the sys seam that Windows has: a completion port and polls of sockets. The same rules as in
-// sys.hpp.
+// The part of the sys seam that Windows has: a completion port, polls of sockets and receives. The same
+// rules as in sys.hpp.
 #pragma once
 
 #include <sluice/detail/result.hpp>
@@ -11,8 +11,16 @@
 #include <span>
 
 namespace sluice::inline v0_1::detail {
-struct AfdPoll;  // impl/windows_afd.hpp; only the IOCP backend looks inside
-}
+// impl/windows_operations.hpp; only the IOCP backend looks inside.
+struct AfdPoll;
+struct ReceiveOperation;
+
+/// One of the two; neither stands for post_wake().
+struct PortCompletion {
+    AfdPoll* poll = nullptr;
+    ReceiveOperation* receive = nullptr;
+};
+}  // namespace sluice::inline v0_1::detail
 
 namespace sluice::inline v0_1::detail::sys {
 
@@ -29,9 +37,19 @@ std::error_code start_poll(int afd, int socket, std::uint32_t events, AfdPoll& p
 /// It then completes without an event, unless it is just about to complete with one.
 void cancel_poll(int afd, AfdPoll& poll) noexcept;
 
-/// Sleeps until something completes; null stands for post_wake(). Timed out gives 0; the timeout is
-/// rounded up to a millisecond.
-std::size_t wait_for_completions(int port, std::span<AfdPoll*> completed,
+/// What is received from `fd` from now on completes at the port. A socket has one port as long as it is
+/// open: an error if it has one.
+std::error_code use_port(int port, int fd) noexcept;
+/// Receives no bytes: completes as soon as there are some, the end has come or the stream has failed.
+/// After an error nothing completes.
+std::error_code start_receive(int fd, ReceiveOperation& receive) noexcept;
+/// It then completes as cancelled, unless it is just about to complete otherwise.
+void cancel_receive(int fd, ReceiveOperation& receive) noexcept;
+/// Of a receive that has completed.
+std::error_code receive_error(int fd, ReceiveOperation& receive) noexcept;
+
+/// Sleeps until something completes. Timed out gives 0; the timeout is rounded up to a millisecond.
+std::size_t wait_for_completions(int port, std::span<PortCompletion> completed,
                                  std::optional<Duration> timeout) noexcept;
 /// False if the system has no memory for it.
 bool post_wake(int port) noexcept;

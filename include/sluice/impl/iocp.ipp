@@ -1,79 +1,12 @@
-// The IOCP backend. A poll tells of a socket once, so what was reported is polled anew by the next wait,
-// which completes at once if something is still ready: that makes it level-triggered.
-//
-// The system writes to a poll until it has completed, so a registration that is removed meanwhile waits
-// for that.
+// IocpPoller: registrations, polls, waiting. How it receives is in iocp_streams.ipp.
 #pragma once
 
-#include <sluice/impl/windows_afd.hpp>
-
-#include <sluice/descriptor.hpp>
-#include <sluice/detail/intrusive_list.hpp>
-#include <sluice/detail/iocp.hpp>
-#include <sluice/detail/sys_iocp.hpp>
-#include <sluice/limits.hpp>
+#include <sluice/impl/iocp_poller.hpp>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <cstdint>
 #include <new>
-#include <unordered_map>
 
 namespace sluice::inline v0_1::detail {
-
-class IocpPoller final : public Poller {
-public:
-    IocpPoller()
-        : port_(checked(sys::open_completion_port(), "CreateIoCompletionPort")),
-          afd_(checked(sys::open_afd(port_.get()), "\\Device\\Afd")) {}
-    ~IocpPoller() override;
-
-    std::error_code add(Watcher& watcher, int fd, Readiness interest) noexcept override;
-    std::error_code modify(Watcher& watcher, int fd, Readiness interest) noexcept override;
-    void remove(int fd) noexcept override;
-    std::size_t wait(std::optional<Duration> timeout,
-                     std::span<ReadyEvent> batch) noexcept override;
-
-    void wake() noexcept override;
-    const char* name() const noexcept override { return "iocp"; }
-    int pollable_fd() noexcept override { return Descriptor::none; }
-
-private:
-    /// Stands in stale_ when it is to be polled, or polled for something else.
-    struct Registration : AfdPoll, ListNode<Registration> {
-        Watcher* watcher = nullptr;  // null: removed
-        int fd = Descriptor::none;
-        int socket = Descriptor::none;  // what AFD knows it by
-        Readiness interest = Readiness::none;
-        std::uint32_t polled = 0;  // what the system's poll is for; 0: it has none
-    };
-
-    static Descriptor checked(Result<int> opened, const char* call) {
-        if (!opened.ok()) {
-            throw std::system_error(opened.error(), call);
-        }
-        return Descriptor(opened.value());
-    }
-    static std::uint32_t native(Readiness interest) noexcept;
-    static Readiness readiness(std::uint32_t events) noexcept;
-
-    void mark_stale(Registration& registration) noexcept;
-    void poll_stale() noexcept;
-    void cancel(Registration& registration) noexcept;
-    void forget(Registration& registration) noexcept;
-    [[nodiscard]] Readiness note_completion(Registration& registration) noexcept;
-    std::size_t take_completions(std::optional<Duration> timeout,
-                                 std::span<ReadyEvent> batch) noexcept;
-
-    Descriptor port_;
-    Descriptor afd_;
-    std::unordered_map<int, std::unique_ptr<Registration>> registrations_;  // by descriptor
-    IntrusiveList<Registration> stale_;
-    std::size_t under_way_ = 0;  // polls that the system has, those of removed ones included
-    std::atomic<bool> woken_{false};
-    std::array<AfdPoll*, limits::poll_batch_events> completed_;
-};
 
 // ---- registrations ----
 
@@ -81,10 +14,13 @@ SLUICE_INLINE IocpPoller::~IocpPoller() {
     while (!registrations_.empty()) {
         remove(registrations_.begin()->first);
     }
-    // Every poll completes once it is cancelled.
+    // Every operation completes once it is cancelled.
     while (under_way_ != 0) {
         std::array<ReadyEvent, 1> nobody;
         static_cast<void>(take_completions(std::nullopt, nobody));
+    }
+    while (free_ != nullptr) {
+        delete take_free();
     }
 }
 
@@ -113,17 +49,20 @@ SLUICE_INLINE std::error_code IocpPoller::add(Watcher& watcher, int fd,
 }
 
 SLUICE_INLINE std::error_code IocpPoller::modify(Watcher&, int fd, Readiness interest) noexcept {
-    const auto found = registrations_.find(fd);
-    if (found == registrations_.end()) {
+    Registration* const registration = find(fd);
+    if (registration == nullptr) {
         return std::make_error_code(std::errc::bad_file_descriptor);
     }
-    Registration& registration = *found->second;
-    registration.interest = interest;
-    if (registration.polled == 0) {
-        mark_stale(registration);
-    } else if ((native(interest) & ~registration.polled) != 0) {
-        // It becomes stale when that has completed. A poll for too much is put right when it tells.
-        sys::cancel_poll(afd_.get(), registration);
+    registration->interest = interest;
+    mark_stale(*registration);
+    const std::uint32_t events = events_to_poll(*registration);
+    if (events == 0 || (events & ~registration->polled) != 0) {
+        // It is polled anew when that has completed. A poll for too much is put right when it tells.
+        cancel_poll(*registration);
+    }
+    if (has(interest, Readiness::readable) && registration->receiving != nullptr) {
+        // AFD tells of input now, as soon as nothing else does.
+        sys::cancel_receive(fd, *registration->receiving);
     }
     return {};
 }
@@ -135,12 +74,23 @@ SLUICE_INLINE void IocpPoller::remove(int fd) noexcept {
     }
     Registration& registration = *found->second;
     registration.watcher = nullptr;
+    registration.unlink();
+    forget_received(registration);
+    if (registration.receiving != nullptr) {
+        sys::cancel_receive(fd, *registration.receiving);
+        registration.receiving->registration = nullptr;
+    }
     if (registration.polled != 0) {
-        sys::cancel_poll(afd_.get(), registration);
+        cancel_poll(registration);
         // Deleted by its completion.
         static_cast<void>(found->second.release());
     }
     registrations_.erase(found);
+}
+
+SLUICE_INLINE IocpPoller::Registration* IocpPoller::find(int fd) noexcept {
+    const auto found = registrations_.find(fd);
+    return found == registrations_.end() ? nullptr : found->second.get();
 }
 
 SLUICE_INLINE void IocpPoller::mark_stale(Registration& registration) noexcept {
@@ -149,18 +99,25 @@ SLUICE_INLINE void IocpPoller::mark_stale(Registration& registration) noexcept {
     }
 }
 
+SLUICE_INLINE void IocpPoller::cancel_poll(Registration& registration) noexcept {
+    if (registration.polled != 0) {
+        sys::cancel_poll(afd_.get(), registration);
+    }
+}
+
 // ---- waiting ----
 
 SLUICE_INLINE std::size_t IocpPoller::wait(std::optional<Duration> timeout,
                                            std::span<ReadyEvent> batch) noexcept {
-    poll_stale();
-    const std::size_t collected = take_completions(timeout, batch);
+    std::size_t collected = hand_over_stale(batch);
+    collected +=
+        take_completions(collected != 0 ? Duration::zero() : timeout, batch.subspan(collected));
     if (collected != 0 || stale_.empty()) {
         return collected;
     }
     // What was modified has completed without an event, and may be ready for what is wanted now.
-    poll_stale();
-    return take_completions(Duration::zero(), batch);
+    collected = hand_over_stale(batch);
+    return collected + take_completions(Duration::zero(), batch.subspan(collected));
 }
 
 SLUICE_INLINE void IocpPoller::wake() noexcept {
@@ -169,71 +126,112 @@ SLUICE_INLINE void IocpPoller::wake() noexcept {
     }
 }
 
-SLUICE_INLINE void IocpPoller::poll_stale() noexcept {
-    IntrusiveList<Registration> batch;
-    batch.splice_back(stale_);
-    while (!batch.empty()) {
-        Registration& registration = batch.pop_front();
-        const std::uint32_t events = native(registration.interest);
-        const std::error_code error =
-            sys::start_poll(afd_.get(), registration.socket, events, registration);
-        if (!error) {
-            registration.polled = events;
-            ++under_way_;
-        } else if (error == std::errc::not_enough_memory || error == std::errc::no_buffer_space) {
-            mark_stale(registration);  // The next wait tries again.
-        } else {
+/// Those of whom something has been received are ready as they are, and stay stale until it has been
+/// taken.
+SLUICE_INLINE std::size_t IocpPoller::hand_over_stale(std::span<ReadyEvent> batch) noexcept {
+    std::size_t collected = 0;
+    IntrusiveList<Registration> stale;
+    stale.splice_back(stale_);
+    while (!stale.empty()) {
+        Registration& registration = stale.pop_front();
+        if (!hand_over_poll(registration)) {
             // Closed behind our back: epoll forgets such a descriptor, too.
-            registrations_.erase(registration.fd);
+            remove(registration.fd);
+            continue;
+        }
+        hand_over_receive(registration);
+        if (registration.has_received() && wanted_input(registration) != Readiness::none) {
+            mark_stale(registration);
+            if (collected < batch.size()) {
+                batch[collected++] = {registration.watcher, wanted_input(registration)};
+            }
         }
     }
+    return collected;
+}
+
+/// False if there is no such socket any more.
+SLUICE_INLINE bool IocpPoller::hand_over_poll(Registration& registration) noexcept {
+    const std::uint32_t events = events_to_poll(registration);
+    if (registration.polled != 0 || events == 0) {
+        return true;
+    }
+    const std::error_code error =
+        sys::start_poll(afd_.get(), registration.socket, events, registration);
+    if (!error) {
+        registration.polled = events;
+        ++under_way_;
+        return true;
+    }
+    mark_stale(registration);  // The next wait tries again.
+    return error == std::errc::not_enough_memory || error == std::errc::no_buffer_space;
 }
 
 SLUICE_INLINE std::size_t IocpPoller::take_completions(std::optional<Duration> timeout,
                                                        std::span<ReadyEvent> batch) noexcept {
     const std::size_t room = std::min(batch.size(), completed_.size());
     const std::size_t count =
-        sys::wait_for_completions(port_.get(), std::span(completed_).first(room), timeout);
+        room == 0
+            ? 0
+            : sys::wait_for_completions(port_.get(), std::span(completed_).first(room), timeout);
     std::size_t collected = 0;
-    for (AfdPoll* const poll : std::span(completed_).first(count)) {
-        if (poll == nullptr) {
-            woken_ = false;
-            continue;
-        }
-        auto& registration = static_cast<Registration&>(*poll);
-        if (const Readiness ready = note_completion(registration); ready != Readiness::none) {
-            batch[collected++] = {registration.watcher, ready};
+    for (const PortCompletion& completion : std::span(completed_).first(count)) {
+        const ReadyEvent event = note(completion);
+        if (event.watcher != nullptr && event.events != Readiness::none) {
+            batch[collected++] = event;
         }
     }
     return collected;
 }
 
-/// What its watcher is to hear of it; none if it has no watcher any more, and then it is gone.
-SLUICE_INLINE Readiness IocpPoller::note_completion(Registration& registration) noexcept {
+SLUICE_INLINE ReadyEvent IocpPoller::note(const PortCompletion& completion) noexcept {
+    if (completion.poll != nullptr) {
+        return note_poll(static_cast<Registration&>(*completion.poll));
+    }
+    if (completion.receive != nullptr) {
+        return note_receive(static_cast<Receive&>(*completion.receive));
+    }
+    woken_ = false;
+    return {nullptr, Readiness::none};
+}
+
+SLUICE_INLINE ReadyEvent IocpPoller::note_poll(Registration& registration) noexcept {
     --under_way_;
     registration.polled = 0;
     if (registration.watcher == nullptr) {
         delete &registration;
-        return Readiness::none;
+        return {nullptr, Readiness::none};
     }
     const std::uint32_t events = registration.events();
     if ((events & afd_local_close) != 0) {
-        // Behind our back, as in poll_stale().
-        registrations_.erase(registration.fd);
-        return Readiness::none;
+        // Behind our back, as in hand_over_stale().
+        remove(registration.fd);
+        return {nullptr, Readiness::none};
     }
     mark_stale(registration);
     if ((events & (afd_abort | afd_connect_fail)) != 0) {
         // Whoever reads or writes then learns what happened.
-        return Readiness::both;
+        return {registration.watcher, Readiness::both | wanted_input(registration)};
     }
-    return readiness(events) & registration.interest;
+    const Readiness ready = readiness(events);
+    return {registration.watcher, has(ready, Readiness::readable)
+                                      ? (ready & registration.interest) | wanted_input(registration)
+                                      : ready & registration.interest};
 }
 
-SLUICE_INLINE std::uint32_t IocpPoller::native(Readiness interest) noexcept {
-    return afd_abort | afd_connect_fail |
-           (has(interest, Readiness::readable) ? afd_receive | afd_accept | afd_disconnect : 0U) |
-           (has(interest, Readiness::writable) ? afd_send : 0U);
+/// What AFD is asked for, besides what a receive tells by itself.
+SLUICE_INLINE std::uint32_t IocpPoller::events_to_poll(const Registration& registration) noexcept {
+    const bool is_told = registration.receiving != nullptr || registration.has_received();
+    const bool reads =
+        !is_told &&
+        (has(registration.interest, Readiness::readable) ||
+         (has(registration.interest, Readiness::received) && registration.receives_by_poll));
+    const bool writes = has(registration.interest, Readiness::writable);
+    if (!reads && !writes) {
+        return 0;
+    }
+    return afd_abort | afd_connect_fail | (reads ? afd_receive | afd_accept | afd_disconnect : 0U) |
+           (writes ? afd_send : 0U);
 }
 
 SLUICE_INLINE Readiness IocpPoller::readiness(std::uint32_t events) noexcept {

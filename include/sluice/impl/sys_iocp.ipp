@@ -1,8 +1,8 @@
-// The completion port and AFD behind the sys seam.
+// The completion port, AFD and receives behind the sys seam.
 #pragma once
 
-#include <sluice/impl/windows_afd.hpp>
 #include <sluice/impl/windows_handles.hpp>
+#include <sluice/impl/windows_operations.hpp>
 
 #include <sluice/detail/sys.hpp>
 #include <sluice/detail/sys_iocp.hpp>
@@ -11,9 +11,14 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <limits>
 
 namespace sluice::inline v0_1::detail::sys {
+
+// What a handle's completions come with.
+inline constexpr ULONG_PTR afd_key = 0;
+inline constexpr ULONG_PTR socket_key = 1;
 
 SLUICE_INLINE int windows_error(NTSTATUS status) noexcept {
     return static_cast<int>(::RtlNtStatusToDosError(status));
@@ -45,7 +50,7 @@ SLUICE_INLINE Result<int> open_afd(int port) noexcept {
         return Result<int>::failure(windows_error(status));
     }
     // Nobody waits for the handle itself.
-    if (::CreateIoCompletionPort(afd, native_handle(port), 0, 0) == nullptr ||
+    if (::CreateIoCompletionPort(afd, native_handle(port), afd_key, 0) == nullptr ||
         ::SetFileCompletionNotificationModes(afd, FILE_SKIP_SET_EVENT_ON_HANDLE) == 0) {
         const auto error = static_cast<int>(::GetLastError());
         ::CloseHandle(afd);
@@ -91,7 +96,47 @@ SLUICE_INLINE void cancel_poll(int afd, AfdPoll& poll) noexcept {
         ::CancelIoEx(native_handle(afd), reinterpret_cast<OVERLAPPED*>(&poll.outcome)));
 }
 
-SLUICE_INLINE std::size_t wait_for_completions(int port, std::span<AfdPoll*> completed,
+SLUICE_INLINE std::error_code use_port(int port, int fd) noexcept {
+    return ::CreateIoCompletionPort(native_handle(fd), native_handle(port), socket_key, 0) !=
+                   nullptr
+               ? std::error_code{}
+               : system_error(static_cast<int>(::GetLastError()));
+}
+
+SLUICE_INLINE std::error_code start_receive(int fd, ReceiveOperation& receive) noexcept {
+    receive.overlapped = {};
+    WSABUF nothing{};
+    DWORD flags = 0;
+    if (::WSARecv(native_socket(fd), &nothing, 1, nullptr, &flags, &receive.overlapped, nullptr) ==
+        0) {
+        return {};
+    }
+    const int error = ::WSAGetLastError();
+    return error == WSA_IO_PENDING ? std::error_code{} : system_error(error);
+}
+
+SLUICE_INLINE void cancel_receive(int fd, ReceiveOperation& receive) noexcept {
+    static_cast<void>(::CancelIoEx(native_handle(fd), &receive.overlapped));
+}
+
+SLUICE_INLINE std::error_code receive_error(int fd, ReceiveOperation& receive) noexcept {
+    DWORD count = 0;
+    DWORD flags = 0;
+    const BOOL done =
+        ::WSAGetOverlappedResult(native_socket(fd), &receive.overlapped, &count, FALSE, &flags);
+    return done != FALSE ? std::error_code{} : system_error(::WSAGetLastError());
+}
+
+/// start_poll() and start_receive() gave the operation's address; a wake has none.
+SLUICE_INLINE PortCompletion operation_of(const OVERLAPPED_ENTRY& entry) noexcept {
+    if (entry.lpCompletionKey == afd_key) {
+        return {.poll = reinterpret_cast<AfdPoll*>(entry.lpOverlapped)};
+    }
+    static_assert(offsetof(ReceiveOperation, overlapped) == 0);
+    return {.receive = reinterpret_cast<ReceiveOperation*>(entry.lpOverlapped)};
+}
+
+SLUICE_INLINE std::size_t wait_for_completions(int port, std::span<PortCompletion> completed,
                                                std::optional<Duration> timeout) noexcept {
     DWORD timeout_ms = INFINITE;
     if (timeout) {
@@ -105,16 +150,12 @@ SLUICE_INLINE std::size_t wait_for_completions(int port, std::span<AfdPoll*> com
                                       FALSE) == 0) {
         return 0;
     }
-    // start_poll() gave the poll's address; a wake has none.
-    std::transform(entries.begin(), entries.begin() + count, completed.begin(),
-                   [](const OVERLAPPED_ENTRY& entry) {
-                       return reinterpret_cast<AfdPoll*>(entry.lpOverlapped);
-                   });
+    std::transform(entries.begin(), entries.begin() + count, completed.begin(), operation_of);
     return count;
 }
 
 SLUICE_INLINE bool post_wake(int port) noexcept {
-    return ::PostQueuedCompletionStatus(native_handle(port), 0, 0, nullptr) != 0;
+    return ::PostQueuedCompletionStatus(native_handle(port), 0, afd_key, nullptr) != 0;
 }
 
 }  // namespace sluice::inline v0_1::detail::sys

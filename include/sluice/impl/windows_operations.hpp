@@ -1,5 +1,6 @@
-// Polling sockets by AFD, the driver behind them. No header of Windows has this interface, but it is what
-// select() and WSAPoll() of Windows use, and libuv, mio and wepoll with them.
+// What a completion port completes: receives, and polls by AFD, the driver behind sockets. No header of
+// Windows has the interface of AFD, but it is what select() and WSAPoll() of Windows use, and libuv, mio
+// and wepoll with them.
 #pragma once
 
 #include <sluice/impl/windows_headers.hpp>
@@ -42,6 +43,11 @@ struct AfdPoll {
     [[nodiscard]] std::uint32_t events() const noexcept {
         return outcome.Status >= 0 && info.handle_count != 0 ? info.handles[0].events : 0;
     }
+};
+
+/// One receive: it is the system's until it has completed.
+struct ReceiveOperation {
+    OVERLAPPED overlapped{};
 };
 
 }  // namespace sluice::inline v0_1::detail
