@@ -33,6 +33,12 @@ SimRing::~SimRing() {
         // What connections hear whose bytes stay behind.
         machine_.errors_given_to_all.insert(ENOMEM);
     }
+    for (const detail::RingCompletion& each : kept_back_) {
+        // Nobody will ever know of it, see IoUringPoller::save_received().
+        if (moved_ && accepts_.contains(each.token) && each.result >= 0) {
+            sys::close(each.result);
+        }
+    }
     for (const auto& completions : {completions_, kept_back_}) {
         for (const detail::RingCompletion& each : completions) {
             lent_count_ -= each.buffer >= 0 && lent_[static_cast<std::size_t>(each.buffer)] ? 1 : 0;
@@ -82,6 +88,7 @@ bool SimRing::queue(SimRingEntry entry) {
         std::min<std::size_t>(limits::ring_entries, machine_.kernel.ring_sizes.entries);
     if (queue_.size() >= entries && !moved_) {
         static_cast<void>(consume());
+        handed_over_a_part_ = true;
     }
     if (queue_.size() >= entries || fault(machine_.kernel.faults.ring_full)) {
         machine_.trace("    ring: no room in the queue");
@@ -178,6 +185,9 @@ void SimRing::begin_operation(const SimRingEntry& entry) {
                                                  : "read",
                    entry.fd, static_cast<unsigned long long>(entry.token), entry.events);
     Operation& operation = operations_.emplace_back(Operation{.entry = entry});
+    if (entry.kind == Kind::accept) {
+        accepts_.insert(entry.token);
+    }
     if (entry.kind == Kind::read) {
         operation.done_at = machine_.time;
         if (fault(machine_.kernel.faults.cold_file)) {
@@ -250,7 +260,9 @@ int SimRing::enter() {
     if (const int error = machine_.enter(SimCall::ring_enter)) {
         return error;
     }
-    if (!moved_ && fault(machine_.kernel.faults.ring_moved)) {
+    // Not amid a turn: a thread that was let hand over a part is let hand over the rest.
+    if (!std::exchange(handed_over_a_part_, false) && !moved_ &&
+        fault(machine_.kernel.faults.ring_moved)) {
         machine_.trace("    ring: another thread's from now on");
         moved_ = true;
         excuse_all();

@@ -17,6 +17,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -129,11 +130,13 @@ private:
     SimRandom random_;
     bool started_ = false;
     bool moved_ = false;  // it is another thread's
+    bool handed_over_a_part_ = false;
     std::deque<SimRingEntry> queue_;
     std::list<Operation> operations_;
     std::vector<Operation*> work_;
     std::deque<detail::RingCompletion> completions_;
     std::deque<detail::RingCompletion> kept_back_;
+    std::set<std::uint64_t> accepts_;  // the tokens of all that were begun
 
     std::unique_ptr<std::byte[]> memory_;
     std::deque<std::int32_t> free_;

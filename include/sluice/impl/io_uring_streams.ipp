@@ -265,15 +265,11 @@ SLUICE_INLINE void IoUringPoller::save_received() noexcept {
     if (!ring_.is_open()) {
         return;
     }
-    // A connection whose completion was kept back is lost with the ring, and its number in use for ever: at
-    // most one of each listener, since a multishot operation ends with that.
+    std::size_t collected = 0;
+    take_completions({}, collected);
+    // Of another thread's ring: what it has kept back is lost with it. A connection among that is a number in
+    // use for ever; at most one of each listener, since a multishot operation ends with that.
     const bool lost_some = ring_.keeps_back();
-    std::size_t taken = 0;
-    while ((taken = ring_.take(completions_)) != 0) {
-        for (const RingCompletion& each : std::span(completions_).first(taken)) {
-            static_cast<void>(note(each));
-        }
-    }
     for (std::size_t index = 0; index < registrations_.size(); ++index) {
         Registration& registration = registrations_[index];
         if (registration.watcher == nullptr) {
