@@ -170,7 +170,8 @@ function(sluice_test name)
 
     list(GET arg_SOURCES 0 first_source)
     cmake_path(GET first_source PARENT_PATH label)
-    if(SLUICE_TEST_SHARED AND NOT arg_INTERNAL AND NOT arg_SIM)
+    # The functions of an example have a library of their own, and are no part of ours.
+    if(SLUICE_TEST_SHARED AND NOT arg_INTERNAL AND NOT arg_SIM AND NOT label STREQUAL "examples")
         sluice_add_executable(${target}_shared $<TARGET_OBJECTS:${target}>)
         set_target_properties(${target}_shared PROPERTIES EXCLUDE_FROM_ALL ON LINKER_LANGUAGE CXX)
         target_link_libraries(${target}_shared PRIVATE sluice_test_support sluice_for_shared_tests)
