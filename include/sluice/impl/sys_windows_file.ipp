@@ -3,12 +3,9 @@
 #pragma once
 
 #include <sluice/impl/sys_windows.ipp>
+#include <sluice/impl/sys_windows_private_file.ipp>
 
 #include <sluice/detail/sys.hpp>
-
-#include <fcntl.h>
-#include <io.h>
-#include <sddl.h>
 
 namespace sluice::inline v0_1::detail::sys {
 
@@ -94,63 +91,6 @@ SLUICE_INLINE IoResult read_file(int file, std::int64_t offset, MutableBytes int
         return std::size_t{count};
     }
     return ::GetLastError() == ERROR_HANDLE_EOF ? IoResult(0) : IoResult::failure(last_error());
-}
-
-/// Lets nobody but its owner at the file; false if that is not possible.
-SLUICE_INLINE bool make_private(HANDLE file) noexcept {
-    // Protected (nothing is inherited): all to S-1-3-4, whoever is the owner.
-    PSECURITY_DESCRIPTOR only_owner = nullptr;
-    if (::ConvertStringSecurityDescriptorToSecurityDescriptorA(
-            "D:P(A;;FA;;;S-1-3-4)", SDDL_REVISION_1, &only_owner, nullptr) == 0) {
-        return false;
-    }
-    const bool done =
-        ::SetKernelObjectSecurity(
-            file, DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION, only_owner) != 0;
-    ::LocalFree(only_owner);
-    return done;
-}
-
-/// The error that speaks against writing to it, or 0.
-SLUICE_INLINE int check_private(HANDLE file) noexcept {
-    constexpr DWORD other = FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT;
-    BY_HANDLE_FILE_INFORMATION information;
-    if (::GetFileType(file) != FILE_TYPE_DISK) {
-        return WSAEINVAL;
-    }
-    if (::GetFileInformationByHandle(file, &information) == 0) {
-        return last_error();
-    }
-    if ((information.dwFileAttributes & other) != 0) {
-        return WSAEINVAL;
-    }
-    return make_private(file) ? 0 : last_error();
-}
-
-SLUICE_INLINE Result<std::FILE*> open_private_file(const std::string& path) noexcept {
-    // The flag opens a link itself, to be refused. WRITE_DAC is refused here unless the file is ours.
-    const HANDLE opened = ::CreateFileA(
-        path.c_str(), FILE_APPEND_DATA | WRITE_DAC, FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr,
-        OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, nullptr);
-    if (opened == INVALID_HANDLE_VALUE) {
-        return Result<std::FILE*>::failure(last_error());
-    }
-    if (const int error = check_private(opened); error != 0) {
-        ::CloseHandle(opened);
-        return Result<std::FILE*>::failure(error);
-    }
-    const int fd =
-        ::_open_osfhandle(reinterpret_cast<std::intptr_t>(opened), _O_APPEND | _O_NOINHERIT);
-    if (fd < 0) {
-        ::CloseHandle(opened);
-        return Result<std::FILE*>::failure(WSAEMFILE);
-    }
-    std::FILE* const file = ::_fdopen(fd, "a");
-    if (file == nullptr) {
-        ::_close(fd);
-        return Result<std::FILE*>::failure(WSAEMFILE);
-    }
-    return file;
 }
 
 }  // namespace sluice::inline v0_1::detail::sys
