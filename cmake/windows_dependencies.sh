@@ -4,7 +4,8 @@
 #   cmake/windows_dependencies.sh      called by cmake/setup.sh windows
 #
 # The result goes to $SLUICE_WINDOWS_ROOT (default: ~/.cache/sluice/windows) and is made anew only when a version has
-# changed. OpenSSL's source is Debian's source package, found by apt in lists of our own: the system's are left alone.
+# changed, or how OpenSSL is configured. OpenSSL's source is Debian's source package, found by apt in lists of our own:
+# the system's are left alone.
 # SLUICE_JOBS sets the number of parallel jobs (default: all cores). Exit code 77: the source cannot be fetched.
 set -euo pipefail
 
@@ -41,7 +42,14 @@ own_apt() {
 build_openssl() {
     # Fixed, so that two machines test the same; a new one is a change to this line.
     local version="3.0.20-1~deb12u2"
-    if is_made openssl "$version"; then
+    local options=(mingw64 no-shared no-tests --cross-compile-prefix=x86_64-w64-mingw32- --libdir=lib)
+    # Compiled into every program, which reads openssl.cnf and certificates there and loads modules from there: only an
+    # administrator may write to them. A path of this machine would be one below the root of the current drive, where
+    # everybody may make folders. Configure on Linux does not know these for absolute, so make is told them.
+    local folders=("OPENSSLDIR=C:/Program Files/Common Files/SSL"
+        "ENGINESDIR=C:/Program Files/OpenSSL/lib/engines-3" "MODULESDIR=C:/Program Files/OpenSSL/lib/ossl-modules")
+    local made="$version ${options[*]} ${folders[*]}"
+    if is_made openssl "$made"; then
         return
     fi
     echo "building OpenSSL $version for Windows"
@@ -55,12 +63,11 @@ build_openssl() {
     dpkg-source --no-check -x "openssl_$version.dsc" source >/dev/null
     mkdir build
     cd build
-    ../source/Configure mingw64 no-shared no-tests --cross-compile-prefix=x86_64-w64-mingw32- \
-        --prefix="$prefix" --libdir=lib >configure.log
-    nice make -j"$jobs" build_generated >make.log 2>&1 || fail "OpenSSL: $(tail -n 20 make.log)"
-    nice make -j"$jobs" build_libs >make.log 2>&1 || fail "OpenSSL: $(tail -n 20 make.log)"
-    make install_dev >install.log
-    note_made openssl "$version"
+    ../source/Configure "${options[@]}" --prefix="$prefix" >configure.log
+    nice make -j"$jobs" "${folders[@]}" build_generated >make.log 2>&1 || fail "OpenSSL: $(tail -n 20 make.log)"
+    nice make -j"$jobs" "${folders[@]}" build_libs >make.log 2>&1 || fail "OpenSSL: $(tail -n 20 make.log)"
+    make "${folders[@]}" install_dev >install.log
+    note_made openssl "$made"
     cd ../..
 }
 
