@@ -308,24 +308,51 @@ SLUICE_INLINE IoResult recv(int fd, MutableBytes into) noexcept {
     return moved(::recv(native_socket(fd), chars(into), clamped(into.size()), 0));
 }
 
-SLUICE_INLINE IoResult send(int fd, Bytes from) noexcept {
-    return moved(::send(native_socket(fd), chars(from), clamped(from.size()), 0));
+// A send that does not block is copied as a whole, however long it is: this bounds what a peer that does
+// not read costs, and keeps the sum of the pieces within a DWORD.
+inline constexpr std::size_t largest_send = std::size_t{256} * 1024;
+// What does not even have memory for this has failed.
+inline constexpr std::size_t smallest_send = std::size_t{4} * 1024;
+
+/// The pieces up to `most` bytes in all; the count of buffers filled.
+SLUICE_INLINE DWORD fill_buffers(std::span<const Bytes> pieces, std::size_t most,
+                                 std::span<WSABUF> buffers) noexcept {
+    DWORD count = 0;
+    // The first one even if it is empty: the system wants a buffer.
+    for (std::size_t index = 0; index < pieces.size() && (most != 0 || index == 0); ++index) {
+        const Bytes piece = pieces[index].first(std::min(pieces[index].size(), most));
+        // WSASend does not write through the pointer; its type is shared with WSARecv.
+        buffers[count++] = {static_cast<ULONG>(piece.size()), const_cast<char*>(chars(piece))};
+        most -= piece.size();
+    }
+    return count;
 }
 
 SLUICE_INLINE IoResult send_gathered(int fd, std::span<const Bytes> pieces, bool) noexcept {
     SLUICE_ASSERT(pieces.size() <= limits::gather_segments);
     std::array<WSABUF, limits::gather_segments> buffers;
-    for (std::size_t index = 0; index < pieces.size(); ++index) {
-        // WSASend does not write through the pointer; its type is shared with WSARecv.
-        buffers[index] = {static_cast<ULONG>(clamped(pieces[index].size())),
-                          const_cast<char*>(chars(pieces[index]))};
+    std::size_t total = 0;
+    for (const Bytes piece : pieces) {
+        total += piece.size();
     }
-    DWORD sent = 0;
-    if (::WSASend(native_socket(fd), buffers.data(), static_cast<DWORD>(pieces.size()), &sent, 0,
-                  nullptr, nullptr) != 0) {
-        return moved(SOCKET_ERROR);
+    for (std::size_t most = std::min(total, largest_send);; most /= 2) {
+        const DWORD count = fill_buffers(pieces, most, buffers);
+        DWORD sent = 0;
+        if (::WSASend(native_socket(fd), buffers.data(), count, &sent, 0, nullptr, nullptr) == 0) {
+            return std::size_t{sent};
+        }
+        const int error = ::WSAGetLastError();
+        if (error == WSAEWOULDBLOCK) {
+            return IoResult::would_block();
+        }
+        if (error != WSAENOBUFS || most <= smallest_send) {
+            return IoResult::failure(error);
+        }
     }
-    return std::size_t{sent};
+}
+
+SLUICE_INLINE IoResult send(int fd, Bytes from) noexcept {
+    return send_gathered(fd, std::span(&from, 1), false);
 }
 
 SLUICE_INLINE std::error_code shutdown_write(int fd) noexcept {
