@@ -208,9 +208,7 @@ SLUICE_INLINE std::error_code set_option(int fd, SocketOption option, bool on) n
         case SocketOption::no_delay:
             return set_int_option(fd, IPPROTO_TCP, TCP_NODELAY, value);
         case SocketOption::reuse_address:
-            // What POSIX means by it, connections of a former server being no obstacle, is always so.
-            // SO_REUSEADDR would let others take the port; this is what keeps them from it.
-            return set_int_option(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, value);
+            return {};  // See bind().
         case SocketOption::keep_alive:
             return set_int_option(fd, SOL_SOCKET, SO_KEEPALIVE, value);
         case SocketOption::v6_only:
@@ -228,6 +226,12 @@ SLUICE_INLINE std::error_code set_nonblocking(int fd) noexcept {
 }
 
 SLUICE_INLINE std::error_code bind(int fd, const SocketAddress& address) noexcept {
+    // Else anybody could bind the same port and take its connections and datagrams, by SO_REUSEADDR,
+    // which says just that here. Its price: a port cannot be bound anew while a connection lives that
+    // has been accepted on it. There is no option for what SO_REUSEADDR means elsewhere.
+    if (const std::error_code error = set_int_option(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1)) {
+        return error;
+    }
     const NativeAddress native_address(address);
     return outcome(::bind(native_socket(fd), native_address.get(), native_address.size));
 }
