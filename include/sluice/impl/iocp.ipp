@@ -110,8 +110,13 @@ SLUICE_INLINE void IocpPoller::cancel_poll(Registration& registration) noexcept 
 SLUICE_INLINE std::size_t IocpPoller::wait(std::optional<Duration> timeout,
                                            std::span<ReadyEvent> batch) noexcept {
     std::size_t collected = hand_over_stale(batch);
-    collected +=
-        take_completions(collected != 0 ? Duration::zero() : timeout, batch.subspan(collected));
+    if (collected != 0) {
+        timeout = Duration::zero();
+    } else if (!stale_.empty()) {
+        // What the system has not taken tells of nothing until it does.
+        timeout = std::min(timeout.value_or(retry_interval), retry_interval);
+    }
+    collected += take_completions(timeout, batch.subspan(collected));
     if (collected != 0 || stale_.empty()) {
         return collected;
     }
@@ -163,8 +168,8 @@ SLUICE_INLINE bool IocpPoller::hand_over_poll(Registration& registration) noexce
         ++under_way_;
         return true;
     }
-    mark_stale(registration);  // The next wait tries again.
-    return error == std::errc::not_enough_memory || error == std::errc::no_buffer_space;
+    mark_stale(registration);  // The next wait tries again, whatever was short.
+    return error != std::errc::bad_file_descriptor && error != std::errc::not_a_socket;
 }
 
 SLUICE_INLINE std::size_t IocpPoller::take_completions(std::optional<Duration> timeout,

@@ -20,6 +20,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <unordered_map>
 
@@ -83,6 +84,7 @@ private:
     };
 
     static constexpr std::size_t kept_pieces = 64;
+    static constexpr Duration retry_interval = std::chrono::milliseconds(10);
 
     static Descriptor checked(Result<int> opened, const char* call) {
         if (!opened.ok()) {

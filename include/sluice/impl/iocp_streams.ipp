@@ -21,7 +21,9 @@ SLUICE_INLINE void IocpPoller::hand_over_receive(Registration& registration) noe
         if (!registration.has_port) {
             // It has one: of another loop, or of a registration that it had here before.
             registration.receives_by_poll = true;
-            mark_stale(registration);
+            // AFD is asked in its place, also while it polls for something else.
+            cancel_poll(registration);
+            static_cast<void>(hand_over_poll(registration));
             return;
         }
     }

@@ -44,6 +44,9 @@ inline constexpr WindowsError windows_errors[] = {
     {ERROR_PORT_UNREACHABLE, std::errc::connection_refused},
     {ERROR_CONNECTION_ABORTED, std::errc::connection_aborted},
     {ERROR_NO_SYSTEM_RESOURCES, std::errc::no_buffer_space},
+    {ERROR_WORKING_SET_QUOTA, std::errc::not_enough_memory},
+    {ERROR_COMMITMENT_LIMIT, std::errc::not_enough_memory},
+    {ERROR_NOT_ENOUGH_QUOTA, std::errc::not_enough_memory},
 
     {WSAEINTR, std::errc::interrupted},
     {WSAEBADF, std::errc::bad_file_descriptor},
