@@ -29,9 +29,11 @@ SLUICE_INLINE Result<FileStatus> file_status(int fd) noexcept {
         return Result<FileStatus>::failure(ERROR_INVALID_HANDLE);
     }
     const HANDLE file = native_handle(fd);
+    ::SetLastError(NO_ERROR);
     const DWORD type = ::GetFileType(file);
-    if (type == FILE_TYPE_UNKNOWN && ::GetLastError() != NO_ERROR) {
-        return Result<FileStatus>::failure(last_error());
+    const int type_error = type == FILE_TYPE_UNKNOWN ? last_error() : NO_ERROR;
+    if (type_error != NO_ERROR) {
+        return Result<FileStatus>::failure(type_error);
     }
     FileStatus answer;
     if (type != FILE_TYPE_DISK) {
@@ -77,20 +79,33 @@ SLUICE_INLINE IoResult read_file(int file, std::int64_t offset, MutableBytes int
     if (!may_block) {
         return IoResult::would_block();  // Whether bytes are in memory Windows does not tell.
     }
+    // Of its own: whoever opened the file may read it at the same time, and has the file's signalled state
+    // changed by that.
+    const NativeHandlePtr done(::CreateEventW(nullptr, TRUE, FALSE, nullptr));
+    if (done == nullptr) {
+        return IoResult::failure(last_error());
+    }
     OVERLAPPED where{};
     where.Offset = static_cast<DWORD>(static_cast<std::uint64_t>(offset));
     where.OffsetHigh = static_cast<DWORD>(static_cast<std::uint64_t>(offset) >> 32);
+    // With the low bit set nothing comes to a completion port that the file may have.
+    where.hEvent = reinterpret_cast<HANDLE>(reinterpret_cast<std::uintptr_t>(done.get()) | 1);
     DWORD count = 0;
-    if (::ReadFile(native_handle(file), into.data(), static_cast<DWORD>(clamped(into.size())),
-                   &count, &where) != 0) {
-        return std::size_t{count};
+    int error = ::ReadFile(native_handle(file), into.data(),
+                           static_cast<DWORD>(clamped(into.size())), &count, &where) != 0
+                    ? 0
+                    : last_error();
+    if (error == ERROR_IO_PENDING) {
+        // The file was opened for overlapped operations. The memory is the system's until it is done.
+        ::WaitForSingleObject(done.get(), INFINITE);
+        error = ::GetOverlappedResult(native_handle(file), &where, &count, FALSE) != 0
+                    ? 0
+                    : last_error();
     }
-    // A file that was opened for overlapped operations answers later.
-    if (::GetLastError() == ERROR_IO_PENDING &&
-        ::GetOverlappedResult(native_handle(file), &where, &count, TRUE) != 0) {
-        return std::size_t{count};
+    if (error == ERROR_HANDLE_EOF) {
+        return IoResult(0);
     }
-    return ::GetLastError() == ERROR_HANDLE_EOF ? IoResult(0) : IoResult::failure(last_error());
+    return error == 0 ? IoResult(std::size_t{count}) : IoResult::failure(error);
 }
 
 }  // namespace sluice::inline v0_1::detail::sys
