@@ -190,10 +190,14 @@ SLUICE_INLINE Result<int> open_socket(Family family, SocketType type) noexcept {
         return Result<int>::failure(::WSAGetLastError());
     }
     const int fd = descriptor_of(opened);
-    if (set_nonblocking(fd)) {
-        const int error = ::WSAGetLastError();
+    if (const std::error_code error = set_nonblocking(fd)) {
         ::closesocket(opened);
-        return Result<int>::failure(error);
+        return Result<int>::failure(error.value());
+    }
+    if (family == Family::ipv6) {
+        // As elsewhere, such a socket takes IPv4, too, unless it is told otherwise. One that cannot
+        // stays as it is.
+        static_cast<void>(set_option(fd, SocketOption::v6_only, false));
     }
     if (type == SocketType::datagram) {
         // Else every peer that is gone makes receiving fail, of a socket without one peer, too.
@@ -264,12 +268,15 @@ SLUICE_INLINE Result<int> accept(int fd, SocketAddress& peer) noexcept {
         }
         return error == WSAEWOULDBLOCK ? Result<int>::would_block() : Result<int>::failure(error);
     }
+    const int connection = descriptor_of(accepted);
     // It is like its listener, which may be somebody else's and block.
-    static_cast<void>(set_nonblocking(descriptor_of(accepted)));
-    static_cast<void>(
-        ::SetHandleInformation(native_handle(descriptor_of(accepted)), HANDLE_FLAG_INHERIT, 0));
+    if (const std::error_code error = set_nonblocking(connection)) {
+        ::closesocket(accepted);
+        return Result<int>::failure(error.value());
+    }
+    static_cast<void>(::SetHandleInformation(native_handle(connection), HANDLE_FLAG_INHERIT, 0));
     peer = native_address.value();
-    return descriptor_of(accepted);
+    return connection;
 }
 
 SLUICE_INLINE std::error_code take_error(int fd) noexcept {
@@ -283,7 +290,7 @@ SLUICE_INLINE std::error_code take_error(int fd) noexcept {
 SLUICE_INLINE Result<SocketType> socket_type(int fd) noexcept {
     const Result<int> type = int_option(fd, SOL_SOCKET, SO_TYPE);
     if (!type.ok()) {
-        return Result<SocketType>::failure(::WSAGetLastError());
+        return Result<SocketType>::failure(type.error().value());
     }
     return type.value() == SOCK_STREAM ? SocketType::stream : SocketType::datagram;
 }
@@ -291,7 +298,7 @@ SLUICE_INLINE Result<SocketType> socket_type(int fd) noexcept {
 SLUICE_INLINE Result<bool> is_listening(int fd) noexcept {
     const Result<int> listening = int_option(fd, SOL_SOCKET, SO_ACCEPTCONN);
     if (!listening.ok()) {
-        return Result<bool>::failure(::WSAGetLastError());
+        return Result<bool>::failure(listening.error().value());
     }
     return listening.value() != 0;
 }

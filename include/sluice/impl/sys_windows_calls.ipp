@@ -44,10 +44,8 @@ SLUICE_INLINE std::uint64_t random_bits() noexcept {
 
 SLUICE_INLINE Result<bool> is_nonblocking(int fd) noexcept {
     // That cannot be asked; here it is what it must be.
-    if (set_nonblocking(fd)) {
-        return Result<bool>::failure(::WSAGetLastError());
-    }
-    return true;
+    const std::error_code error = set_nonblocking(fd);
+    return error ? Result<bool>::failure(error.value()) : Result<bool>(true);
 }
 
 SLUICE_INLINE IoResult sock_receive_from(int fd, MutableBytes into,

@@ -18,15 +18,17 @@ SLUICE_INLINE Result<int> open_wake() noexcept {
         return opened;
     }
     const int fd = opened.value();
-    if (!bind(fd, SocketAddress::ipv4({127, 0, 0, 1}, 0))) {
+    std::error_code error = bind(fd, SocketAddress::ipv4({127, 0, 0, 1}, 0));
+    if (!error) {
         const Result<int> connected = connect(fd, local_address(fd));
         if (connected.ok()) {
             return fd;
         }
+        // One of datagrams does not wait.
+        error = connected.blocked() ? system_error(WSAEWOULDBLOCK) : connected.error();
     }
-    const int error = ::WSAGetLastError();
     close(fd);
-    return Result<int>::failure(error);
+    return Result<int>::failure(error.value());
 }
 
 SLUICE_INLINE void signal_wake(int fd) noexcept {
