@@ -18,7 +18,10 @@ import xml.etree.ElementTree as ElementTree
 
 # Nothing takes as long for a single case; in seconds.
 SILENCE = 120
-RESULT = re.compile(r"\[ +(OK|FAILED|SKIPPED) +\] (\S+?),? .*\(\d+ ms\)")
+# Anywhere in a line: what a case has said before may lack its end. Of a failed case with a parameter a comma follows.
+RUN = re.compile(r"\[ RUN      \] (\S+)$")
+RESULT = re.compile(r"\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:,.*)? \(\d+ ms\)$")
+KINDS = {"OK": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
 NOT_UTF8 = {"encoding": "utf-8", "errors": "replace"}
 
 Result = collections.namedtuple("Result", "case kind text")  # kind: passed, failed, skipped, left out
@@ -81,10 +84,40 @@ def cases_of(wine, program):
     return cases
 
 
+class Reader:
+    """Makes results of the lines of one process."""
+
+    def __init__(self):
+        self.results = []
+        self._current, self._said = None, []
+
+    def take(self, line):
+        if found := RUN.search(line):
+            self.fail_current("another case began")
+            self._current, self._said = found[1], []
+        elif self._current and (found := RESULT.search(line)) and found[2] == self._current:
+            self._said.append(line[:found.start()])
+            self._end(KINDS[found[1]])
+        else:
+            self._said.append(line)
+
+    def fail_current(self, reason):
+        """The case under way has failed, if there is one."""
+        if self._current:
+            self._said.append(reason)
+            self._end("failed")
+
+    def fail(self, case, reason):
+        self.results.append(Result(case, "failed", "\n".join([*self._said, reason])))
+
+    def _end(self, kind):
+        self.results.append(Result(self._current, kind, "\n".join(filter(None, self._said))))
+        self._current, self._said = None, []
+
+
 def run_once(wine, program, cases):
     """One process for these cases: the results of those that it came to."""
-    results = []
-    current, said = None, []
+    reader = Reader()
     with tempfile.NamedTemporaryFile("w", suffix=".flags") as flags:
         flags.write(f"--gtest_filter={':'.join(cases)}\n")
         flags.flush()
@@ -93,31 +126,30 @@ def run_once(wine, program, cases):
             output = Output(process)
             try:
                 while (line := output.next()) is not None:
-                    if line.startswith("[ RUN "):
-                        current, said = line.split()[-1], []
-                    elif current and (found := RESULT.match(line)) and found[2] == current:
-                        kind = {"OK": "passed", "FAILED": "failed", "SKIPPED": "skipped"}[found[1]]
-                        results.append(Result(current, kind, "\n".join(said)))
-                        current = None
-                    else:
-                        said.append(line)
-                process.wait(SILENCE)
-                ending = f"the program ended with exit code {process.returncode}"
+                    reader.take(line)
+                code = process.wait(SILENCE)
+                ending = f"the program ended with exit code {code}"
             except (queue.Empty, subprocess.TimeoutExpired):
                 process.kill()
-                ending = f"nothing happened for {SILENCE} s"
-    if current:
-        results.append(Result(current, "failed", "\n".join([*said, ending])))
-    return results
+                code, ending = None, f"nothing happened for {SILENCE} s"
+    reader.fail_current(ending)
+    if code != 0 and reader.results and all(result.kind != "failed" for result in reader.results):
+        # It went wrong between the cases or behind the last one.
+        reader.fail(f"{program.stem}.after_{reader.results[-1].case}", ending)
+    return reader.results
 
 
 def run_program(wine, program, cases):
     results = []
-    while len(results) < len(cases):
-        new = run_once(wine, program, cases[len(results):])
-        if not new:
-            new = [Result(cases[len(results)], "failed", "the program did not come to this case")]
+    left = cases
+    while left:
+        new = run_once(wine, program, left)
+        done = {result.case for result in new}
+        if done.isdisjoint(left):
+            new.append(Result(left[0], "failed", "the program did not come to this case"))
+            done.add(left[0])
         results.extend(new)
+        left = [case for case in left if case not in done]
     return results
 
 
@@ -161,6 +193,8 @@ def main(wine, build, not_applicable, junit, *wanted):
         for result in own:
             if result.kind == "failed":
                 print(f"FAILED {name}.{result.case}\n{result.text}", flush=True)
+            elif result.kind == "skipped":
+                print(f"skipped itself: {name}.{result.case}\n{result.text}", flush=True)
     if not wanted:
         results.append(("windows", echo_result(wine, build)))
         results += [("not_applicable", Result(pattern, "failed", "no case has such a name"))
