@@ -3,6 +3,7 @@
 // For the definitions (.ipp) only: it includes OpenSSL's headers, which no public header does.
 #pragma once
 
+#include <sluice/detail/result.hpp>
 #include <sluice/tls.hpp>
 
 #include <memory>
@@ -48,10 +49,10 @@ inline const std::error_category& openssl_category() noexcept {
     return category;
 }
 
-/// An entry of the error queue as a code. Entries that stand for an errno become that.
+/// An entry of the error queue as a code. Entries that stand for an error of the system become that.
 inline std::error_code openssl_code(unsigned long entry) noexcept {
     if (ERR_SYSTEM_ERROR(entry)) {
-        return {ERR_GET_REASON(entry), std::system_category()};
+        return system_error(ERR_GET_REASON(entry));
     }
     return {static_cast<int>(entry), openssl_category()};
 }

@@ -15,18 +15,25 @@
 
 namespace sluice::inline v0_1::detail {
 
-/// Throws what errno says of `file`.
-[[noreturn]] inline void throw_unreadable(const std::string& file, const char* what) {
-    const std::error_code reason(errno, std::system_category());
-    throw TlsConfigError(reason, "cannot read the " + std::string(what) + " '" + file + "'");
-}
-
-// A program that is started meanwhile must not inherit a private key.
+// What the C library differs in. A program that is started meanwhile must not inherit a private key.
 #ifdef _WIN32
 inline constexpr const char* read_without_inheritance = "rbN";
+/// Its numbers are none of Windows' own.
+inline const std::error_category& errno_category() noexcept {
+    return std::generic_category();
+}
 #else
 inline constexpr const char* read_without_inheritance = "rbe";
+inline const std::error_category& errno_category() noexcept {
+    return std::system_category();
+}
 #endif
+
+/// Throws what errno says of `file`.
+[[noreturn]] inline void throw_unreadable(const std::string& file, const char* what) {
+    const std::error_code reason(errno, errno_category());
+    throw TlsConfigError(reason, "cannot read the " + std::string(what) + " '" + file + "'");
+}
 
 /// The content of `file`. `what` it is to be is part of the error's text.
 inline std::string read_tls_file(const std::string& file, const char* what) {
