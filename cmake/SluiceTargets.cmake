@@ -27,7 +27,7 @@ function(sluice_usage target scope)
     )
     target_link_libraries(${target} ${scope} OpenSSL::SSL Threads::Threads)
     if(WIN32)
-        target_link_libraries(${target} ${scope} ws2_32 mswsock ntdll bcrypt advapi32 crypt32)
+        target_link_libraries(${target} ${scope} ws2_32 ntdll bcrypt advapi32 crypt32)
     endif()
 endfunction()
 

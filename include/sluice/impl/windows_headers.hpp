@@ -14,5 +14,4 @@
 #include <winsock2.h>
 #include <windows.h>
 #include <ws2tcpip.h>
-#include <mswsock.h>
 // clang-format on
