@@ -164,6 +164,29 @@ TEST_F(RingTest, sends_that_the_kernel_did_not_see_leave_through_another_ring) {
     }
 }
 
+TEST_F(RingTest, sends_that_the_kernel_did_not_see_leave_once_although_a_file_is_being_read) {
+    std::vector<SimPeer> peers = clients(6);
+    const Descriptor file(kernel().open_file(
+        1000, [](std::uint64_t, MutableBytes into) { std::ranges::fill(into, std::byte{'f'}); }));
+    kernel().faults = {.delay_most = 10ms, .cold_file = 1000, .unfit_file = 1000};
+    transport(5).sendfile(file.get(), 0, std::nullopt, {}, [](const SendfileResult&) {});
+    run_for(1us);
+    ASSERT_EQ(received_by(peers[5]), "") << "the file has been read";
+    kernel().faults = {};
+    loop().call_soon([this] {
+        for (std::size_t i = 0; i < 5; ++i) {
+            transport(i).write("to " + std::to_string(i));
+        }
+        kernel().faults.ring_partial = 1000;
+    });
+    loop().call_later(1us, [this] { kernel().faults = {}; });
+    run_for(2s);
+    for (std::size_t i = 0; i < 5; ++i) {
+        EXPECT_EQ(received_by(peers[i]), "to " + std::to_string(i));
+    }
+    EXPECT_EQ(received_by(peers[5]), std::string(1000, 'f'));
+}
+
 // ---- receiving ----
 
 TEST_F(RingTest, receiving_goes_on_where_it_ended_for_want_of_a_buffer) {

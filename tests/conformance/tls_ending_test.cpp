@@ -344,6 +344,31 @@ TEST_P(TlsEnding, D8_an_alert_is_known_although_writing_fails_before_it_is_read)
     shut_down(server);
 }
 
+TEST_P(TlsEnding, D8_an_alert_is_known_although_what_a_callback_wrote_cannot_be_sent) {
+    const Ref<Server> server = serve(secure_server());
+    Peer peer = connect_foreign(port_of(server));
+    settle({&peer});
+    peer.tls()->feed(std::string("\x17\x03\x03\x00\x20", 5) + pattern(32));
+    std::string nothing;
+    peer.tls()->read(nothing);
+    const std::string alert = peer.tls()->take_output();
+    bool written = false;
+    // In one callback, so that the loop cannot read before.
+    loop().call_soon([&] {
+        peer.send_raw(alert);
+        peer.reset();
+        if (wait_for_error(fd_of(ours()))) {
+            ours().write("anybody there?");
+            written = true;
+        }
+    });
+    ASSERT_TRUE(run_until([&] { return told().lost(); }));
+    EXPECT_TRUE(written);
+    EXPECT_EQ(told().reason(), Error::tls_protocol_error);
+    EXPECT_EQ(ours().get_extra_info(extra::tls_failure).alert_received, "bad_record_mac");
+    shut_down(server);
+}
+
 TEST_P(TlsEnding, I144_bytes_that_are_no_record_end_the_connection_with_an_alert) {
     const Ref<Server> server = serve(secure_server());
     Peer peer = connect_foreign(port_of(server));

@@ -26,9 +26,7 @@ SimRing::SimRing(SimMachine& machine, int fd)
 }
 
 SimRing::~SimRing() {
-    for (const SimRingEntry& entry : queue_) {
-        note_refused(entry);
-    }
+    forget_queued();
     if (keeps_back()) {
         // What connections hear whose bytes stay behind.
         machine_.errors_given_to_all.insert(ENOMEM);
@@ -97,6 +95,13 @@ bool SimRing::queue(SimRingEntry entry) {
     }
     queue_.push_back(entry);
     return true;
+}
+
+void SimRing::forget_queued() {
+    for (const SimRingEntry& entry : queue_) {
+        note_refused(entry);
+    }
+    queue_.clear();
 }
 
 /// The kernel has not seen it, which is not its caller's fault.

@@ -51,6 +51,7 @@ public:
     /// False if there is no room for it.
     bool queue(SimRingEntry entry);
     [[nodiscard]] std::size_t queued() const noexcept { return queue_.size(); }
+    void forget_queued();
 
     void provide_buffers();
     [[nodiscard]] bool has_buffers() const noexcept { return memory_ != nullptr; }

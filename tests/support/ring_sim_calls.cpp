@@ -127,6 +127,10 @@ std::size_t Ring::queued() const noexcept {
     return state_->ring.queued();
 }
 
+void Ring::forget_queued() noexcept {
+    state_->ring.forget_queued();
+}
+
 // ---- provided buffers ----
 
 std::error_code Ring::provide_buffers() noexcept {

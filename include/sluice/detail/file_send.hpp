@@ -2,8 +2,8 @@
 //
 // It is the file's segment in a write queue, wherever that travels, and owns a duplicate of the
 // descriptor. Where the kernel cannot send the file by itself it reads pieces of it: from the page
-// cache at once, else by the backend or on one of the loop's threads, then with one piece ahead. It knows neither the
-// transport nor what the bytes go through.
+// cache at once, else by the backend or on one of the loop's threads, then with one piece ahead. It
+// knows neither the transport nor what the bytes go through.
 #pragma once
 
 #include <sluice/descriptor.hpp>

@@ -4,7 +4,7 @@
 //
 // For stream transports it also receives, into buffers that all connections share, and sends: what the
 // callbacks of a turn write leaves with the entry into the kernel that waits for the next. For acceptors it
-// accepts.
+// accepts, and what is not in memory of a file it reads.
 //
 // A token names one operation of one registration of a descriptor. Completions of an earlier registration
 // carry an old token.

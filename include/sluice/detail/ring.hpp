@@ -82,6 +82,8 @@ public:
                             std::uint64_t token) noexcept;
     /// Operations that are queued and that the kernel has not seen.
     [[nodiscard]] std::size_t queued() const noexcept;
+    /// Takes them out of the queue: no later call hands them over.
+    void forget_queued() noexcept;
 
     // ---- provided buffers ----
 

@@ -1,4 +1,5 @@
-// IoUringPoller: registrations, the ring, polls. How it receives and sends is in io_uring_streams.ipp.
+// IoUringPoller: registrations, the ring, polls. What it does for others is in io_uring_streams.ipp,
+// io_uring_accept.ipp and io_uring_files.ipp.
 #pragma once
 
 #include <sluice/detail/io_uring_poller.hpp>

@@ -324,6 +324,8 @@ SLUICE_INLINE bool IoUringPoller::see_sends_taken() noexcept {
         return true;
     }
     sends_.note_unseen(ring_.queued());
+    // Whatever else enters the kernel with this ring must not send what is sent again another way.
+    ring_.forget_queued();
     return false;
 }
 

@@ -239,6 +239,13 @@ SLUICE_INLINE std::size_t Ring::queued() const noexcept {
     return ::io_uring_sq_ready(&state_->ring);
 }
 
+SLUICE_INLINE void Ring::forget_queued() noexcept {
+    io_uring_sq& queue = state_->ring.sq;
+    // The kernel looks at its end of the queue only when it is entered.
+    *queue.ktail = *queue.khead;
+    queue.sqe_head = queue.sqe_tail = *queue.khead;
+}
+
 // ---- provided buffers ----
 
 SLUICE_INLINE std::error_code Ring::provide_buffers() noexcept {

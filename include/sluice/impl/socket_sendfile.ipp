@@ -36,6 +36,10 @@ struct FileOnSocket {
 struct PieceReading final : FileRead {
     void read_done(IoResult answer) noexcept override {
         result = answer;
+        if (!answer.ok()) {
+            // The kernel holds the file by itself; this may be kept for ever.
+            file.reset();
+        }
         done.try_set_result();
     }
 
