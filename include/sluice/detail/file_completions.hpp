@@ -7,6 +7,7 @@
 #include <sluice/bytes.hpp>
 #include <sluice/detail/result.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <system_error>
@@ -34,12 +35,16 @@ public:
     }
     /// Never to be destroyed.
     static void abandon(std::shared_ptr<FileRead> reading) noexcept {
+        // In a list that a search for leaks can follow.
+        static std::atomic<FileRead*> all = nullptr;
         FileRead& itself = *reading;
         itself.for_ever_ = std::move(reading);
+        itself.abandoned_before_ = all.exchange(&itself);
     }
 
 private:
     std::shared_ptr<FileRead> for_ever_;
+    FileRead* abandoned_before_ = nullptr;
 };
 
 class FileCompletions {

@@ -359,7 +359,13 @@ SLUICE_INLINE void TlsTransport::lower_lost(std::error_code reason) noexcept {
             // Somebody else's transport may end without eof_received() before.
             reason = Error::tls_truncated;
         }
+        const bool was_open = state_ == State::open;
         drop_queue(reason_ ? reason_ : reason);
+        // What was written may have waited for the end of the turn, and failed only there.
+        if (was_open &&
+            (reason == std::errc::broken_pipe || reason == std::errc::connection_reset)) {
+            hear_last_words();
+        }
     } else if (lower_failed_ && !reason_) {
         reason_ = reason;
         hear_last_words();
