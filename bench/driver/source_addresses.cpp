@@ -14,6 +14,9 @@ namespace bench {
 Descriptor SourceAddresses::connect(std::uint16_t port) {
     constexpr std::uint32_t count = 64;
     Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (socket.get() < 0) {
+        throw LoadError("socket: no descriptor");
+    }
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + next_++ % count);
