@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What a public header includes, every user pays for: in compile time, in macros, in packages to install. They may
-# include ours and the C++ standard library, and guard themselves with #pragma once. detail/ and impl/ may see the
-# platform, but no header of ours sees fmt, which is for examples and benchmarks.
+# include ours and the C++ standard library, and guard themselves with #pragma once. That goes for every .hpp, so that it
+# cannot come in by another: definitions (.ipp) may see the platform, and nothing of ours sees fmt, which is for examples
+# and benchmarks.
 set -euo pipefail
 cd "$1"
 
@@ -16,9 +17,9 @@ public=(include/sluice/*.hpp)
 [ ${#public[@]} -gt 0 ] || { echo "no public header found" >&2; exit 1; }
 
 # A name with a dot or a slash is not the standard library's. Our own are asked for with <sluice/...>.
-foreign=$(grep -nHE '^[[:space:]]*#[[:space:]]*include' "${public[@]}" |
+foreign=$(grep -rnE --include='*.hpp' '^[[:space:]]*#[[:space:]]*include' include |
     grep -vE '#[[:space:]]*include[[:space:]]*<(sluice/[a-z0-9_/]+\.[hi]pp|[a-z_]+)>' || true)
-[ -z "$foreign" ] || complain "public header includes something foreign:"$'\n'"$foreign"
+[ -z "$foreign" ] || complain "header includes something foreign:"$'\n'"$foreign"
 
 # Definitions, which do see the platform, are included in header-only mode alone.
 for header in "${public[@]}"; do

@@ -11,7 +11,7 @@
 #include <span>
 
 namespace sluice::inline v0_1::detail {
-// impl/windows_operations.hpp; only the IOCP backend looks inside.
+// impl/windows_operations.ipp; only the IOCP backend looks inside.
 struct AfdPoll;
 struct ReceiveOperation;
 

@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #ifdef _WIN32
-#include <sluice/impl/windows_headers.hpp>
+#include <sluice/impl/windows_headers.ipp>
 
 #include <afunix.h>
 #else

@@ -9,7 +9,7 @@
 // meanwhile waits for that.
 #pragma once
 
-#include <sluice/impl/windows_operations.hpp>
+#include <sluice/impl/windows_operations.ipp>
 
 #include <sluice/descriptor.hpp>
 #include <sluice/detail/intrusive_list.hpp>

@@ -1,8 +1,8 @@
 // The completion port, AFD and receives behind the sys seam.
 #pragma once
 
-#include <sluice/impl/windows_handles.hpp>
-#include <sluice/impl/windows_operations.hpp>
+#include <sluice/impl/windows_handles.ipp>
+#include <sluice/impl/windows_operations.ipp>
 
 #include <sluice/detail/sys.hpp>
 #include <sluice/detail/sys_iocp.hpp>

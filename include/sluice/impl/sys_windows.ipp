@@ -1,7 +1,7 @@
 // The system for Windows: sockets, clock, threads. Thin like sys_posix.ipp.
 #pragma once
 
-#include <sluice/impl/windows_handles.hpp>
+#include <sluice/impl/windows_handles.ipp>
 
 #include <sluice/callback.hpp>
 #include <sluice/detail/sys.hpp>

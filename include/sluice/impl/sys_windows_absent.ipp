@@ -2,7 +2,7 @@
 // pipes as POSIX has them, programs started with them. Each refuses with operation_not_supported.
 #pragma once
 
-#include <sluice/impl/windows_headers.hpp>
+#include <sluice/impl/windows_headers.ipp>
 
 #include <sluice/detail/sys.hpp>
 #include <sluice/detail/sys_pipes.hpp>

@@ -3,7 +3,7 @@
 // own, with the numbers and the texts of Windows.
 #pragma once
 
-#include <sluice/impl/windows_headers.hpp>
+#include <sluice/impl/windows_headers.ipp>
 
 #include <sluice/detail/result.hpp>
 

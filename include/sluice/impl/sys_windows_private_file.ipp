@@ -1,7 +1,7 @@
 // Files for Windows that nobody but this user can read.
 #pragma once
 
-#include <sluice/impl/windows_handles.hpp>
+#include <sluice/impl/windows_handles.ipp>
 
 #include <sluice/detail/sys.hpp>
 

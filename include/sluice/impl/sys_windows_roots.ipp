@@ -1,7 +1,7 @@
 // The store ROOT of Windows, that of the user, which has the computer's in it.
 #pragma once
 
-#include <sluice/impl/windows_headers.hpp>
+#include <sluice/impl/windows_headers.ipp>
 
 #include <sluice/detail/sys_roots.hpp>
 

@@ -3,7 +3,7 @@
 // and wepoll with them.
 #pragma once
 
-#include <sluice/impl/windows_headers.hpp>
+#include <sluice/impl/windows_headers.ipp>
 
 #include <cstdint>
 

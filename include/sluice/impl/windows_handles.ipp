@@ -4,7 +4,7 @@
 // lowest two of them zero, so an int holds one (Windows documents both).
 #pragma once
 
-#include <sluice/impl/windows_headers.hpp>
+#include <sluice/impl/windows_headers.ipp>
 
 #include <sluice/config.hpp>
 
