@@ -5,6 +5,7 @@
 #include "support/sim_server_fixture.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <functional>
 #include <memory>
@@ -53,6 +54,18 @@ protected:
     }
     /// An entry into the kernel from inside a callback: its work is done, and nobody has looked yet.
     void enter_the_kernel(std::size_t spare) { transport(spare).abort(); }
+    /// Connection 0 receives `words`, meets `fault`, and stops reading before it has been told of either.
+    void stop_reading_at(unsigned SimFaults::* fault, SimPeer& peer, const std::string& words) {
+        loop().call_soon([this, fault, &peer, &words] {
+            once(fault);
+            say(peer, words);
+            enter_the_kernel(1);
+            EXPECT_TRUE(happened());
+            transport(0).pause_reading();
+        });
+        run_for(1ms);
+        EXPECT_EQ(connection(0).received(), "");
+    }
 };
 
 class RingOfTwoBuffers : public RingTest {
@@ -214,15 +227,7 @@ TEST_F(RingTest, a_receive_that_fails_ends_the_connection_with_its_error) {
 
 TEST_F(RingTest, a_want_of_buffers_that_shows_once_reading_has_stopped_is_made_up_for) {
     SimPeer peer = clients(2).front();
-    loop().call_soon([&] {
-        once(&SimFaults::ring_no_buffer);
-        say(peer, "hello");
-        enter_the_kernel(1);
-        EXPECT_TRUE(happened());
-        transport(0).pause_reading();
-    });
-    run_for(1ms);
-    EXPECT_EQ(connection(0).received(), "");
+    stop_reading_at(&SimFaults::ring_no_buffer, peer, "hello");
     transport(0).resume_reading();
     run_for(1ms);
     EXPECT_EQ(connection(0).received(), "hello");
@@ -354,6 +359,28 @@ TEST_F(RingTest, a_change_that_meets_an_event_is_made_all_the_same) {
     EXPECT_EQ(buffered.received(), "still reading");
 }
 
+TEST_F(RingTest, a_poll_that_is_looked_at_while_it_has_an_event_is_not_looked_at_again) {
+    SimPeer peer = clients(1).front();
+    Recorder& buffered = make_recorder();
+    buffered.take_over(transport());
+    connection().transport().set_protocol(
+        make_recording_protocol(ProtocolKind::buffered, buffered));
+    run_for(1ms);
+    kernel().faults.ring_race = 1000;
+    kernel().faults.most = 1000;
+    // A read that is not short does not tell that there is no more.
+    std::array<std::byte, 10> buffer;
+    buffered.on_get_buffer = [&](std::size_t) { return MutableBytes(buffer); };
+    say(peer, "ten bytes.");
+    run_for(1ms);
+    EXPECT_EQ(buffered.received(), "ten bytes.");
+    EXPECT_EQ(kernel().fault_count(), 1U);
+    say(peer, "more");
+    run_for(1ms);
+    EXPECT_EQ(buffered.received(), "ten bytes.more");
+    EXPECT_EQ(kernel().fault_count(), 1U);
+}
+
 TEST_F(RingTest, a_poll_that_has_just_ended_begins_anew) {
     kernel().set_capacity(1000, 1000);
     SimPeer peer = clients(2).front();
@@ -379,15 +406,7 @@ TEST_F(RingTest, a_poll_that_has_just_ended_begins_anew) {
 
 TEST_F(RingTest, a_receive_that_has_just_ended_may_be_cancelled) {
     SimPeer peer = clients(2).front();
-    loop().call_soon([&] {
-        once(&SimFaults::ring_end);
-        say(peer, "one ");
-        enter_the_kernel(1);
-        EXPECT_TRUE(happened());
-        transport(0).pause_reading();
-    });
-    run_for(1ms);
-    EXPECT_EQ(connection(0).received(), "");
+    stop_reading_at(&SimFaults::ring_end, peer, "one ");
     say(peer, "two");
     run_for(1ms);
     transport(0).resume_reading();

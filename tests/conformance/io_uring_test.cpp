@@ -211,6 +211,25 @@ TEST_F(IoUring, more_events_at_a_time_than_its_queues_hold_are_all_told) {
     }
 }
 
+TEST_F(IoUring, whoever_a_batch_had_no_room_for_is_told_before_the_others_are_told_again) {
+    constexpr std::size_t count = 2 * limits::poll_batch_events + 50;
+    std::vector<Descriptor> events;
+    std::vector<int> calls(count, 0);
+    for (std::size_t i = 0; i < count; ++i) {
+        events.emplace_back(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
+        loop().add_reader(events.back().get(), [&calls, i] { ++calls[i]; });
+    }
+    // Three batches, and one more for those who are told last.
+    for (int turn = 0; turn < 4; ++turn) {
+        loop().run_once(0ns);
+    }
+    EXPECT_EQ(std::count(calls.begin(), calls.end(), 0), 0) << "never told";
+    EXPECT_LE(*std::max_element(calls.begin(), calls.end()), 2);
+    for (const Descriptor& event : events) {
+        loop().remove_reader(event.get());
+    }
+}
+
 // ---- in a foreign loop ----
 
 TEST_F(IoUring, an_embedded_loop_shows_that_something_is_still_unread) {

@@ -224,7 +224,9 @@ void LibraryEnd::check_reason(std::error_code reason) const {
     const bool of_kernel =
         world_.kernel().gave_error(fd, reason) || world_.kernel().gave_file_error(reason);
     const std::string shown = reason ? reason.message() : "no reason";
-    if (fatal_ && reason != *fatal_ && !of_kernel) {
+    // What was written before the exception is sent, and may meet an end of its own.
+    const bool of_file = reason == Error::file_truncated && file_cut_short_;
+    if (fatal_ && reason != *fatal_ && !of_kernel && !of_file) {
         fail("reason: " + shown + " although a callback threw " + fatal_->message());
     }
     if (fatal_) {
@@ -242,8 +244,7 @@ void LibraryEnd::check_reason(std::error_code reason) const {
         return;
     }
     const bool ours = (reason == Error::write_buffer_full && cap_hit_) ||
-                      (reason == Error::empty_buffer && gave_no_room_) ||
-                      (reason == Error::file_truncated && file_cut_short_);
+                      (reason == Error::empty_buffer && gave_no_room_) || of_file;
     if (abort_stands_) {
         fail("reason: " + shown + " after abort()");
     } else if (!ours && !of_kernel) {

@@ -212,6 +212,7 @@ void SimRing::update(const SimRingEntry& entry) {
     int error = operation == nullptr ? ENOENT : 0;
     if (operation != nullptr && (operation->woken || fault(machine_.kernel.faults.ring_race))) {
         error = EALREADY;
+        wake(*operation);
     }
     machine_.trace("    ring: update of token %#llx, events %#x, error %d",
                    static_cast<unsigned long long>(entry.token), entry.events, error);
@@ -265,9 +266,12 @@ int SimRing::enter() {
     if (const int error = machine_.enter(SimCall::ring_enter)) {
         return error;
     }
-    // Not amid a turn: a thread that was let hand over a part is let hand over the rest.
-    if (!std::exchange(handed_over_a_part_, false) && !moved_ &&
-        fault(machine_.kernel.faults.ring_moved)) {
+    // Not amid a turn: a thread that was let hand over a part is let hand over the rest, and one that has found nothing
+    // but what is kept back fetches that.
+    const bool amid_turn =
+        std::exchange(handed_over_a_part_, false) || (found_nothing_ && keeps_back());
+    found_nothing_ = false;
+    if (!amid_turn && !moved_ && fault(machine_.kernel.faults.ring_moved)) {
         machine_.trace("    ring: another thread's from now on");
         moved_ = true;
         excuse_all();

@@ -132,6 +132,7 @@ private:
     bool started_ = false;
     bool moved_ = false;  // it is another thread's
     bool handed_over_a_part_ = false;
+    bool found_nothing_ = false;  // the last take()
     std::deque<SimRingEntry> queue_;
     std::list<Operation> operations_;
     std::vector<Operation*> work_;

@@ -265,6 +265,7 @@ std::size_t SimRing::take(std::span<detail::RingCompletion> into) {
         into[count++] = completions_.front();
         completions_.pop_front();
     }
+    found_nothing_ = count == 0;
     return count;
 }
 

@@ -101,11 +101,15 @@ private:
         std::uint32_t batch = 0;
         std::uint32_t place = 0;
         Readiness interest = Readiness::none;
-        bool polled = false;     // the kernel has a poll for it
+        bool polled = false;  // the kernel has a poll for it, for these
+        std::uint32_t polled_events = 0;
         bool stale = false;      // and is to be told, or asked, something: it stands in stale_
         bool only_told = false;  // stale for no other reason than that it was reported
         bool emptied = false;    // and it need not be looked at again
-        bool unread = false;     // what was received may still be there: it stands in unread_
+        bool unread =
+            false;  // what was received may still be there, or `untold`: it stands in unread_
+        Readiness untold =
+            Readiness::none;  // what a poll has said, until a batch has had room for it
         Receiving receiving = Receiving::no;
         bool stream_ended = false;      // nothing more will be received
         std::int32_t stream_error = 0;  // an errno: why
@@ -140,6 +144,8 @@ private:
     static constexpr std::uint64_t receive_bits = std::uint64_t{2} << 61;
     static constexpr std::uint64_t accept_bits = std::uint64_t{3} << 61;
     static constexpr std::uint64_t update_bits = std::uint64_t{4} << 61;
+    static constexpr std::uint64_t look_bits = std::uint64_t{6}
+                                               << 61;  // an update that changes nothing
     static constexpr std::uint64_t read_bits = std::uint64_t{5}
                                                << 61;  // and its place in readings_
     static constexpr std::uint32_t generation_mask = 0x1fffffff;
@@ -177,7 +183,8 @@ private:
                                       const RingCompletion& completion) noexcept;
     [[nodiscard]] Readiness note_received(int fd, Registration& registration,
                                           const RingCompletion& completion) noexcept;
-    void note_update_failed(int fd, Registration& registration, int error) noexcept;
+    void note_update_failed(int fd, Registration& registration, int error,
+                            bool only_looked) noexcept;
     void add_to_batch(int fd, Readiness ready, std::span<ReadyEvent> batch,
                       std::size_t& collected) noexcept;
 
@@ -190,6 +197,7 @@ private:
     [[nodiscard]] bool hand_over_accept(int fd, Registration& registration) noexcept;
     [[nodiscard]] Readiness note_accepted(int fd, Registration& registration,
                                           const RingCompletion& completion) noexcept;
+    [[nodiscard]] static Readiness what_is_unread(const Registration& registration) noexcept;
     [[nodiscard]] bool something_unread() noexcept;
     void collect_unread(std::span<ReadyEvent> batch, std::size_t& collected) noexcept;
     void mark_unread(int fd) noexcept;
@@ -231,5 +239,6 @@ private:
 #include <sluice/impl/io_uring.ipp>
 #include <sluice/impl/io_uring_accept.ipp>
 #include <sluice/impl/io_uring_files.ipp>
+#include <sluice/impl/io_uring_polls.ipp>
 #include <sluice/impl/io_uring_streams.ipp>
 #endif

@@ -1,5 +1,5 @@
-// IoUringPoller: registrations, the ring, polls. What it does for others is in io_uring_streams.ipp,
-// io_uring_accept.ipp and io_uring_files.ipp.
+// IoUringPoller: registrations, the ring, the batch. Each operation is in a file of its own: io_uring_polls.ipp,
+// io_uring_streams.ipp, io_uring_accept.ipp and io_uring_files.ipp.
 #pragma once
 
 #include <sluice/detail/io_uring_poller.hpp>
@@ -61,6 +61,7 @@ SLUICE_INLINE std::error_code IoUringPoller::modify(Watcher& watcher, int fd,
     Registration& registration = at(fd);
     registration.watcher = &watcher;
     registration.interest = interest;
+    registration.untold = Readiness::none;  // the poll will say it again, if it is still wanted
     mark_stale(fd);
     if (!has(interest, Readiness::received)) {
         move_out_of_buffers(registration);
@@ -84,6 +85,7 @@ SLUICE_INLINE void IoUringPoller::remove(int fd) noexcept {
         }
     }
     registration.watcher = nullptr;
+    registration.untold = Readiness::none;
     registration.polled = false;
     registration.receiving = Receiving::no;
     registration.generation = (registration.generation + 1) & generation_mask;
@@ -164,6 +166,7 @@ SLUICE_INLINE void IoUringPoller::abandon_ring() noexcept {
     for (std::size_t index = 0; index < registrations_.size(); ++index) {
         Registration& registration = registrations_[index];
         if (registration.watcher != nullptr) {
+            registration.untold = Readiness::none;
             registration.polled = false;
             registration.receiving = Receiving::no;
             if (registration.accepted != nullptr) {
@@ -173,15 +176,6 @@ SLUICE_INLINE void IoUringPoller::abandon_ring() noexcept {
             mark_stale(static_cast<int>(index));
         }
     }
-}
-
-SLUICE_INLINE std::uint32_t IoUringPoller::events_to_poll(
-    const Registration& registration) noexcept {
-    // While something may still be received another way, recv(2) would overtake it.
-    const bool reads = has(registration.interest, Readiness::readable) &&
-                       registration.receiving == Receiving::no && !registration.has_received();
-    return (reads ? std::uint32_t{POLLIN | POLLPRI | POLLRDHUP} : 0U) |
-           (has(registration.interest, Readiness::writable) ? std::uint32_t{POLLOUT} : 0U);
 }
 
 SLUICE_INLINE bool IoUringPoller::hand_over(int fd) noexcept {
@@ -194,20 +188,13 @@ SLUICE_INLINE bool IoUringPoller::hand_over(int fd) noexcept {
             hand_over_poll(fd, registration));
 }
 
-SLUICE_INLINE bool IoUringPoller::hand_over_poll(int fd, Registration& registration) noexcept {
-    const std::uint64_t token = token_of(fd, registration);
-    const std::uint32_t events = events_to_poll(registration);
-    if (registration.polled) {
-        // Without events it would still tell of a hang-up, again and again.
-        return events != 0 ? ring_.update_poll(token, events, token | update_bits)
-                           : ring_.cancel(token, cancel_token);
-    }
-    registration.polled = events != 0 && ring_.poll(fd, events, token);
-    return registration.polled || events == 0;
-}
-
 /// False if the kernel does not take all of it now.
 SLUICE_INLINE bool IoUringPoller::hand_over_stale() noexcept {
+    if (ring_.queued() != 0) {
+        // It has left some of the last time: the new poll of a descriptor must not stand behind an update of
+        // the one before, whose failure would be taken for the new one's.
+        return false;
+    }
     if (!wake_polled_) {
         wake_polled_ = ring_.poll(wake_.get(), POLLIN, wake_token);
     }
@@ -297,17 +284,22 @@ SLUICE_INLINE std::size_t IoUringPoller::collect(std::span<ReadyEvent> batch) no
 }
 
 /// All of them: the last may be of a send, whose memory is free after this. What the batch has no room for
-/// is stale or unread then, so the next wait tells it.
+/// is unread then, so the next wait tells it.
 SLUICE_INLINE void IoUringPoller::take_completions(std::span<ReadyEvent> batch,
                                                    std::size_t& collected) noexcept {
+    bool may_fetch = true;
     while (ring_.is_open()) {
         const std::size_t taken = ring_.take(completions_);
-        if (taken == 0 && (!ring_.keeps_back() || ring_.submit())) {
-            break;
+        if (taken == 0) {
+            if (!may_fetch || !ring_.keeps_back()) {
+                break;
+            }
+            // An entry may fail and have brought some all the same.
+            may_fetch = !ring_.submit();
         }
         for (const RingCompletion& each : std::span(completions_).first(taken)) {
             const Readiness ready = note(each);
-            if (ready != Readiness::none && collected < batch.size()) {
+            if (ready != Readiness::none) {
                 add_to_batch(static_cast<int>(each.token & 0xffffffff), ready, batch, collected);
             }
         }
@@ -317,14 +309,25 @@ SLUICE_INLINE void IoUringPoller::take_completions(std::span<ReadyEvent> batch,
 SLUICE_INLINE void IoUringPoller::add_to_batch(int fd, Readiness ready, std::span<ReadyEvent> batch,
                                                std::size_t& collected) noexcept {
     Registration& registration = at(fd);
-    if (registration.batch == batch_number_) {
+    if (registration.batch == batch_number_ && registration.place < collected) {
         ReadyEvent& earlier = batch[registration.place];
         earlier.events = earlier.events | ready;
+    } else if (collected < batch.size()) {
+        registration.batch = batch_number_;
+        registration.place = static_cast<std::uint32_t>(collected);
+        batch[collected++] = {registration.watcher, ready};
+    } else {
+        mark_unread(fd);
         return;
     }
-    registration.batch = batch_number_;
-    registration.place = static_cast<std::uint32_t>(collected);
-    batch[collected++] = {registration.watcher, ready};
+    if (std::exchange(registration.untold, Readiness::none) != Readiness::none) {
+        // Now, and not when the poll said it: one that is asked again at once would say so again, ahead of those
+        // who have not been told at all.
+        const bool only_told = registration.only_told;
+        mark_stale(fd);
+        registration.only_told = only_told;
+        registration.emptied = false;
+    }
 }
 
 /// What its watcher is to be told.
@@ -359,8 +362,9 @@ SLUICE_INLINE Readiness IoUringPoller::note(const RingCompletion& completion) no
         return Readiness::none;
     }
     switch (operation) {
+        case look_bits:
         case update_bits:
-            note_update_failed(fd, registration, -completion.result);
+            note_update_failed(fd, registration, -completion.result, operation == look_bits);
             return Readiness::none;
         case receive_bits:
             return note_received(fd, registration, completion);
@@ -369,52 +373,6 @@ SLUICE_INLINE Readiness IoUringPoller::note(const RingCompletion& completion) no
         default:
             return note_poll(fd, registration, completion);
     }
-}
-
-SLUICE_INLINE Readiness IoUringPoller::note_poll(int fd, Registration& registration,
-                                                 const RingCompletion& completion) noexcept {
-    registration.polled = completion.more;
-    if (completion.result < 0) {
-        // A descriptor that was closed under us is forgotten, as epoll does. Otherwise it was cancelled, the
-        // thread that registered it has ended, or the kernel had no memory.
-        if (completion.result != -EBADF) {
-            mark_stale(fd);
-        }
-        return Readiness::none;
-    }
-    const Readiness ready =
-        readiness(static_cast<std::uint32_t>(completion.result), registration.interest);
-    // A poll goes on by itself after an event that nobody asked for, a half-closed peer for a writer.
-    if (ready != Readiness::none || !completion.more) {
-        const bool was_stale = registration.stale;
-        mark_stale(fd);
-        // After these a short read is not the last one: the end, or urgent data at which it stops.
-        registration.only_told =
-            !was_stale && completion.more && (completion.result & (POLLRDHUP | POLLPRI)) == 0;
-    }
-    return ready;
-}
-
-SLUICE_INLINE Readiness IoUringPoller::readiness(std::uint32_t events,
-                                                 Readiness interest) noexcept {
-    // POLLERR and POLLHUP come unasked. Whoever reads or writes then learns what happened.
-    if ((events & (POLLERR | POLLHUP)) != 0) {
-        return Readiness::both;
-    }
-    const Readiness ready =
-        ((events & (POLLIN | POLLRDHUP)) != 0 ? Readiness::readable : Readiness::none) |
-        ((events & POLLOUT) != 0 ? Readiness::writable : Readiness::none);
-    return ready & interest;
-}
-
-SLUICE_INLINE void IoUringPoller::note_update_failed(int fd, Registration& registration,
-                                                     int error) noexcept {
-    // The poll has ended, and what it completed with is among what is taken here. Any other failure is
-    // of the moment: an event on its way, no memory.
-    if (error == ENOENT) {
-        registration.polled = false;
-    }
-    mark_stale(fd);
 }
 
 // ---- making one ----

@@ -142,14 +142,18 @@ SLUICE_INLINE void IoUringPoller::mark_unread(int fd) noexcept {
     unread_.push_back(fd);
 }
 
+SLUICE_INLINE Readiness IoUringPoller::what_is_unread(const Registration& registration) noexcept {
+    const bool has_taken = registration.has_received() || registration.has_accepted();
+    return registration.untold |
+           (has_taken ? registration.interest & unread_interest : Readiness::none);
+}
+
 /// Forgets who has taken everything, or does not want it now.
 SLUICE_INLINE bool IoUringPoller::something_unread() noexcept {
     std::erase_if(unread_, [this](int fd) {
         Registration& registration = at(fd);
-        const bool wanted =
-            has(registration.interest, unread_interest) && registration.watcher != nullptr;
         registration.unread =
-            wanted && (registration.has_received() || registration.has_accepted());
+            registration.watcher != nullptr && what_is_unread(registration) != Readiness::none;
         return !registration.unread;
     });
     return !unread_.empty();
@@ -161,7 +165,7 @@ SLUICE_INLINE void IoUringPoller::collect_unread(std::span<ReadyEvent> batch,
         if (collected == batch.size()) {
             break;
         }
-        add_to_batch(fd, at(fd).interest & unread_interest, batch, collected);
+        add_to_batch(fd, what_is_unread(at(fd)), batch, collected);
         if (at(fd).has_accepted()) {
             mark_stale(fd);  // so that no more is accepted for now
         }
@@ -265,6 +269,8 @@ SLUICE_INLINE void IoUringPoller::save_received() noexcept {
     if (!ring_.is_open()) {
         return;
     }
+    // The kernel brings nothing for an entry of which it takes nothing.
+    ring_.forget_queued();
     std::size_t collected = 0;
     take_completions({}, collected);
     // Of another thread's ring: what it has kept back is lost with it. A connection among that is a number in
