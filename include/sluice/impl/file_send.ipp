@@ -88,6 +88,10 @@ struct FileSend::Read final : FileRead {
 
     void read_done(IoResult result) noexcept override {
         answer = result;
+        if (!result.ok()) {
+            // The kernel holds the file by itself; this may be kept for ever.
+            file.reset();
+        }
         finish();
     }
     void finish() noexcept {
