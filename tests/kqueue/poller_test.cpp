@@ -6,12 +6,12 @@
 
 #include "support/checked.hpp"
 #include "support/pipe_end.hpp"
+#include "support/recording_watcher.hpp"
 
 #include <array>
 #include <chrono>
 #include <memory>
 #include <string_view>
-#include <utility>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -24,14 +24,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using detail::Readiness;
-
-class Recording final : public detail::Watcher {
-public:
-    void on_ready(Readiness events) noexcept override { ready = ready | events; }
-    Readiness take() noexcept { return std::exchange(ready, Readiness::none); }
-
-    Readiness ready = Readiness::none;
-};
 
 bool is_readable(int fd) {
     pollfd entry{fd, POLLIN, 0};
@@ -63,7 +55,7 @@ protected:
     }
 
     detail::LoopCore core_{detail::make_kqueue_poller()};
-    Recording watcher_;
+    RecordingWatcher watcher_;
     Descriptor ours_;
     Descriptor theirs_;
 };
@@ -99,7 +91,7 @@ TEST_F(KqueuePoller, a_pipe_that_lost_its_reader_is_readable_at_its_writing_end)
     auto [reading, writing] = make_pipe();
     Descriptor read_end(reading);
     const Descriptor write_end(writing);
-    Recording pipe;
+    RecordingWatcher pipe;
     ASSERT_FALSE(core_.watch(pipe, write_end.get(), Readiness::readable));
     core_.run_once(0ns);
     EXPECT_EQ(pipe.take(), Readiness::none);
@@ -113,7 +105,7 @@ TEST_F(KqueuePoller, a_pipe_that_lost_its_reader_fails_to_be_watched_for_writing
     auto [reading, writing] = make_pipe();
     Descriptor read_end(reading);
     const Descriptor write_end(writing);
-    Recording pipe;
+    RecordingWatcher pipe;
     ASSERT_FALSE(core_.watch(pipe, write_end.get(), Readiness::readable));
     read_end.reset();
     EXPECT_EQ(core_.watch(pipe, write_end.get(), Readiness::both), std::errc::broken_pipe);
@@ -142,7 +134,7 @@ TEST_F(KqueuePoller, an_event_that_was_collected_reaches_nobody_once_its_descrip
     // with the number closed, given away again and watched by somebody else.
     class Replacing final : public detail::Watcher {
     public:
-        Replacing(detail::LoopCore& core, Descriptor& socket, Recording& next)
+        Replacing(detail::LoopCore& core, Descriptor& socket, RecordingWatcher& next)
             : core_(core), socket_(socket), next_(next) {}
         void on_ready(Readiness) noexcept override {
             ++calls;
@@ -160,7 +152,7 @@ TEST_F(KqueuePoller, an_event_that_was_collected_reaches_nobody_once_its_descrip
     private:
         detail::LoopCore& core_;
         Descriptor& socket_;
-        Recording& next_;
+        RecordingWatcher& next_;
         Descriptor write_end_;
     };
     Replacing replacing(core_, ours_, watcher_);

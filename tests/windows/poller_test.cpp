@@ -6,6 +6,7 @@
 #include <sluice/detail/result.hpp>
 
 #include "support/peer.hpp"
+#include "support/recording_watcher.hpp"
 #include "support/temp_file.hpp"
 
 #include <array>
@@ -22,14 +23,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using detail::Readiness;
-
-class Recording final : public detail::Watcher {
-public:
-    void on_ready(Readiness events) noexcept override { ready = ready | events; }
-    Readiness take() noexcept { return std::exchange(ready, Readiness::none); }
-
-    Readiness ready = Readiness::none;
-};
 
 class IocpPoller : public testing::Test {
 protected:
@@ -51,7 +44,7 @@ protected:
     }
 
     detail::LoopCore core_{detail::make_iocp_poller()};
-    Recording watcher_;
+    RecordingWatcher watcher_;
     Peer ours_;
     Peer theirs_;
 };
@@ -118,7 +111,7 @@ TEST_F(IocpPoller, a_watcher_that_is_removed_while_its_poll_is_under_way_is_not_
     ASSERT_TRUE(wait_readable(ours_.fd()));
     core_.unwatch(watcher_, ours_.fd());
     EXPECT_EQ(told(), Readiness::none);
-    Recording second;
+    RecordingWatcher second;
     ASSERT_FALSE(core_.watch(second, ours_.fd(), Readiness::readable));
     core_.run_once(0ns);
     EXPECT_EQ(second.take(), Readiness::readable);
