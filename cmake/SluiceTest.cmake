@@ -1,6 +1,6 @@
 # How a test is declared.
 #
-#   sluice_test(<name> SOURCES <file>... [INTERNAL | SIM] [TIMEOUT <seconds>] [KTLS <filter>])
+#   sluice_test(<name> SOURCES <file>... [INTERNAL | SIM] [TIMEOUT <seconds>] [KTLS <filter>] [IO_URING <filter>])
 #
 # makes one GoogleTest executable; the label of its CTest tests is its folder.
 #   TIMEOUT   of a case that CTest runs by itself.
@@ -9,6 +9,8 @@
 #             code is enough for it, so it is left out of shared and header-only builds.
 #   KTLS      the cases that GoogleTest's filter selects ("*": all) also run under a kernel with TLS, see
 #             tests/ktls/run.sh. sluice_ktls_list(), once after all tests, makes the list and the target ktls_tests.
+#   IO_URING  the cases that GoogleTest's filter selects also run with io_uring as the default backend, in a build that has
+#             it: those that do not name a backend.
 #
 # SLUICE_TEST_OPTIONS is what the compiler is told for the tests alone, behind all else: the sanitizers' builds optimise
 # the library and leave the tests, which is most of the code, as they are.
@@ -110,29 +112,32 @@ function(sluice_shared_tests)
     endif()
 endfunction()
 
-# Tells CTest of a test program.
-function(sluice_test_entries name target label timeout)
+# Tells CTest of a test program, and what else to set in its environment.
+function(sluice_test_entries name target label timeout filter)
     if(NOT SLUICE_TEST_PROGRAMS)
         # At test time rather than after each link: a build does not wait for a slow sanitizer start, and a test program
         # that cannot start fails a test, not the build.
         gtest_discover_tests(
             ${target}
             TEST_PREFIX "${name}."
+            TEST_LIST "${name}_TESTS"
+            TEST_FILTER "${filter}"
             DISCOVERY_MODE PRE_TEST
             DISCOVERY_TIMEOUT 60
-            PROPERTIES TIMEOUT ${timeout} LABELS "${label}"
+            PROPERTIES TIMEOUT ${timeout} LABELS "${label}" ENVIRONMENT "${ARGN}"
         )
         return()
     endif()
     add_test(NAME ${name} COMMAND ${target})
-    set_tests_properties(
-        ${name} PROPERTIES LABELS "${label}" TIMEOUT 600 ENVIRONMENT
-                           "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/cases/${name}.xml"
-    )
+    set(environment "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/cases/${name}.xml" ${ARGN})
+    if(filter)
+        list(APPEND environment "GTEST_FILTER=${filter}")
+    endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT 600 ENVIRONMENT "${environment}")
 endfunction()
 
 function(sluice_test name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "INTERNAL;SIM" "TIMEOUT;KTLS" "SOURCES")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "INTERNAL;SIM" "TIMEOUT;KTLS;IO_URING" "SOURCES")
     if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
         message(FATAL_ERROR "sluice_test(${name}): expected SOURCES, got '${arg_UNPARSED_ARGUMENTS}'")
     endif()
@@ -176,9 +181,14 @@ function(sluice_test name)
         set_target_properties(${target}_shared PROPERTIES EXCLUDE_FROM_ALL ON LINKER_LANGUAGE CXX)
         target_link_libraries(${target}_shared PRIVATE sluice_test_support sluice_for_shared_tests)
         add_dependencies(shared_tests ${target}_shared)
-        sluice_test_entries(shared.${name} ${target}_shared shared ${arg_TIMEOUT})
+        sluice_test_entries(shared.${name} ${target}_shared shared ${arg_TIMEOUT} "")
     endif()
-    sluice_test_entries(${name} ${target} ${label} ${arg_TIMEOUT})
+    sluice_test_entries(${name} ${target} ${label} ${arg_TIMEOUT} "")
+    if(arg_IO_URING AND SLUICE_IO_URING)
+        sluice_test_entries(
+            ${name}_on_io_uring ${target} ${label} ${arg_TIMEOUT} "${arg_IO_URING}" "SLUICE_BACKEND=io_uring"
+        )
+    endif()
 endfunction()
 
 # What the guest runs, a line "<program>|<filter>|<path>" each, and a target that builds just these.

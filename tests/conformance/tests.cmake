@@ -33,6 +33,6 @@ endforeach()
 
 # Datagrams: group P, over UDP and Unix sockets.
 sluice_test(datagram SOURCES conformance/datagram_test.cpp conformance/datagram_options_test.cpp
-            conformance/datagram_flow_test.cpp)
+            conformance/datagram_flow_test.cpp IO_URING "*")
 sluice_test(datagram_memory SOURCES conformance/datagram_memory_test.cpp)
 sluice_test(datagram_sim SOURCES conformance/datagram_sim_test.cpp SIM)
