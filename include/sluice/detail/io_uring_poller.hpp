@@ -101,15 +101,14 @@ private:
         std::uint32_t batch = 0;
         std::uint32_t place = 0;
         Readiness interest = Readiness::none;
-        bool polled = false;  // the kernel has a poll for it, for these
+        bool polled = false;  // the kernel has a poll for it, for these events
         std::uint32_t polled_events = 0;
+        // What a poll has said, until a batch has had room for it.
+        Readiness untold = Readiness::none;
         bool stale = false;      // and is to be told, or asked, something: it stands in stale_
         bool only_told = false;  // stale for no other reason than that it was reported
         bool emptied = false;    // and it need not be looked at again
-        bool unread =
-            false;  // what was received may still be there, or `untold`: it stands in unread_
-        Readiness untold =
-            Readiness::none;  // what a poll has said, until a batch has had room for it
+        bool unread = false;     // something is to be told without asking: it stands in unread_
         Receiving receiving = Receiving::no;
         bool stream_ended = false;      // nothing more will be received
         std::int32_t stream_error = 0;  // an errno: why
@@ -144,10 +143,10 @@ private:
     static constexpr std::uint64_t receive_bits = std::uint64_t{2} << 61;
     static constexpr std::uint64_t accept_bits = std::uint64_t{3} << 61;
     static constexpr std::uint64_t update_bits = std::uint64_t{4} << 61;
-    static constexpr std::uint64_t look_bits = std::uint64_t{6}
-                                               << 61;  // an update that changes nothing
     static constexpr std::uint64_t read_bits = std::uint64_t{5}
                                                << 61;  // and its place in readings_
+    // An update that changes nothing, which has the kernel look again.
+    static constexpr std::uint64_t look_bits = std::uint64_t{6} << 61;
     static constexpr std::uint32_t generation_mask = 0x1fffffff;
     // With which a watcher is told what it has not taken yet.
     static constexpr Readiness unread_interest =
