@@ -74,7 +74,7 @@ bool unescape(std::string_view target, std::string& text) {
     return true;
 }
 
-void append_number(std::string& text, unsigned value, unsigned digits) {
+void append_padded(std::string& text, unsigned value, unsigned digits) {
     for (unsigned divisor = digits == 4 ? 1000 : 10; divisor > 0; divisor /= 10) {
         text += static_cast<char>('0' + value / divisor % 10);
     }
@@ -204,17 +204,17 @@ void append_date(std::string& text, std::int64_t time) {
     const chrono::hh_mm_ss clock(point - day);
     text += weekdays[chrono::weekday(day).c_encoding()];
     text += ", ";
-    append_number(text, static_cast<unsigned>(date.day()), 2);
+    append_padded(text, static_cast<unsigned>(date.day()), 2);
     text += ' ';
     text += months[static_cast<unsigned>(date.month()) - 1];
     text += ' ';
-    append_number(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    append_padded(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
     text += ' ';
-    append_number(text, static_cast<unsigned>(clock.hours().count()), 2);
+    append_padded(text, static_cast<unsigned>(clock.hours().count()), 2);
     text += ':';
-    append_number(text, static_cast<unsigned>(clock.minutes().count()), 2);
+    append_padded(text, static_cast<unsigned>(clock.minutes().count()), 2);
     text += ':';
-    append_number(text, static_cast<unsigned>(clock.seconds().count()), 2);
+    append_padded(text, static_cast<unsigned>(clock.seconds().count()), 2);
     text += " GMT";
 }
 

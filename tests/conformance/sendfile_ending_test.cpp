@@ -10,8 +10,6 @@
 namespace sluice::test {
 namespace {
 
-constexpr std::size_t mebibyte = 1024 * 1024;
-
 class SendfileEnding : public SendfileTest {
 protected:
     /// A connection whose kernel holds a part of `file` and takes no more.

@@ -18,8 +18,6 @@
 namespace sluice::test {
 namespace {
 
-constexpr std::size_t mebibyte = 1024 * 1024;
-
 class SendfileFaults : public SendfileTest {
 protected:
     void open_counted(PairOptions options = {}) {

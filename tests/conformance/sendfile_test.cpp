@@ -21,8 +21,6 @@
 namespace sluice::test {
 namespace {
 
-constexpr std::size_t mebibyte = 1024 * 1024;
-
 class Sendfile : public SendfileTest {
 protected:
     /// A connection whose kernel is full.

@@ -5,12 +5,15 @@
 #include "support/conformance.hpp"
 #include "support/temp_file.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
 
 namespace sluice::test {
+
+inline constexpr std::size_t mebibyte = 1024 * 1024;
 
 /// One file that was queued, and what its callback was told.
 struct Sending {
