@@ -166,7 +166,7 @@ TEST(TlsContexts, an_RSA_and_an_Ed25519_server_work_as_well) {
     for (const TlsIdentity& identity : {pki().server_rsa(), pki().server_ed25519()}) {
         TlsPair pair(
             TlsContext::client(TlsOptions().certificate_authority_file(identity.root_file)),
-            server_with(identity));
+            server_of(identity));
         EXPECT_TRUE(pair.handshake()) << pair.client().failure().text;
     }
 }
@@ -335,7 +335,7 @@ TEST(TlsReload, a_client_reads_its_authorities_again) {
     overwrite(authorities, content_of(pki().unknown_root_file()));
     client.reload();
     EXPECT_FALSE(TlsPair(client, usual_server()).handshake());
-    EXPECT_TRUE(TlsPair(client, server_with(pki().unknown())).handshake());
+    EXPECT_TRUE(TlsPair(client, server_of(pki().unknown())).handshake());
 }
 
 TEST(TlsReload, a_context_may_go_while_its_connections_live) {

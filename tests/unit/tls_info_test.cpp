@@ -67,7 +67,7 @@ TEST(TlsVersions, C11_a_client_with_only_weak_ciphers_is_refused) {
         if (SSL_set_cipher_list(client.get(), weak.c_str()) != 1) {
             continue;
         }
-        TlsPair pair(std::move(client), server_with(pki().server_rsa()));
+        TlsPair pair(std::move(client), server_of(pki().server_rsa()));
         if (std::string(list) == "SHA1" || std::string(list) == "CBC") {
             SSL_set_cipher_list(pair.client().ssl(), "ECDHE+AES+SHA1:@SECLEVEL=0");
         }
@@ -411,7 +411,7 @@ TEST(TlsInfoTest, a_certificate_valid_for_ever_has_a_time_that_is_late) {
     const TlsIdentity eternal = pki().issue({.common_name = "eternal",
                                              .names = {"DNS:example.test"},
                                              .not_after = std::chrono::hours(24 * 365 * 7900)});
-    TlsPair pair(TlsContext::client(trusting_client()), server_with(eternal));
+    TlsPair pair(TlsContext::client(trusting_client()), server_of(eternal));
     ASSERT_TRUE(pair.handshake());
     EXPECT_GT(pair.client().info().peer_certificate()->not_after,
               std::chrono::system_clock::now() + std::chrono::hours(24 * 365 * 100));

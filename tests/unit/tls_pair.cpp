@@ -116,12 +116,12 @@ TlsOptions trusting_client() {
     return std::move(TlsOptions().certificate_authority_file(pki().root_file()));
 }
 
-TlsContext server_with(const TlsIdentity& identity, TlsOptions options) {
+TlsContext server_of(const TlsIdentity& identity, TlsOptions options) {
     return TlsContext::server(identity.certificate_file, identity.key_file, std::move(options));
 }
 
 TlsContext usual_server(TlsOptions options) {
-    return server_with(pki().server(), std::move(options));
+    return server_of(pki().server(), std::move(options));
 }
 
 detail::SslPtr foreign_client() {

@@ -78,7 +78,7 @@ private:
 TlsOptions trusting_client();
 /// A server with the usual certificate.
 TlsContext usual_server(TlsOptions options = TlsOptions());
-TlsContext server_with(const TlsIdentity& identity, TlsOptions options = TlsOptions());
+TlsContext server_of(const TlsIdentity& identity, TlsOptions options = TlsOptions());
 
 /// A client's SSL object that OpenSSL alone has configured: everything allowed, nothing verified.
 detail::SslPtr foreign_client();

@@ -20,9 +20,9 @@ namespace {
 using testing::HasSubstr;
 
 TlsContext named(const std::string& subject, TlsOptions options = TlsOptions()) {
-    return server_with(pki().issue({.common_name = subject,
-                                    .names = {"DNS:example.test", "DNS:*.test", "DNS:*.a.test"}}),
-                       std::move(options));
+    return server_of(pki().issue({.common_name = subject,
+                                  .names = {"DNS:example.test", "DNS:*.test", "DNS:*.a.test"}}),
+                     std::move(options));
 }
 
 TlsOptions careless_client() {

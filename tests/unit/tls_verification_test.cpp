@@ -22,7 +22,7 @@ using testing::StartsWith;
 /// The client's failure when it meets a server with `identity`; an empty text if it met none.
 TlsFailure refusal(const TlsIdentity& identity, const std::string& host = "example.test",
                    TlsOptions options = trusting_client()) {
-    TlsPair pair(TlsContext::client(std::move(options)), server_with(identity), host);
+    TlsPair pair(TlsContext::client(std::move(options)), server_of(identity), host);
     pair.handshake();
     EXPECT_EQ(pair.server().open(), pair.client().open());
     return pair.client().failure();
@@ -90,7 +90,7 @@ TEST(TlsVerification, C01_an_unknown_authority_is_refused_and_named) {
 }
 
 TEST(TlsVerification, C01_the_server_learns_from_the_alert_why_it_was_refused) {
-    TlsPair pair(TlsContext::client(trusting_client()), server_with(pki().unknown()));
+    TlsPair pair(TlsContext::client(trusting_client()), server_of(pki().unknown()));
     EXPECT_FALSE(pair.handshake());
     EXPECT_EQ(pair.server().failure().alert_received, "unknown_ca");
     EXPECT_EQ(pair.server().failure().text,
@@ -246,7 +246,7 @@ TEST(TlsVerification, accepting_any_certificate_accepts_any) {
     for (const TlsIdentity& identity :
          {pki().other_server(), pki().expired(), pki().self_signed(), pki().unknown()}) {
         TlsPair pair(TlsContext::client(TlsOptions().insecure_accept_any_certificate()),
-                     server_with(identity));
+                     server_of(identity));
         ASSERT_TRUE(pair.handshake()) << identity.subject << ": " << pair.client().failure().text;
         EXPECT_EQ(pair.client().info().peer_certificate()->subject, identity.subject);
         EXPECT_TRUE(pair.client().info().verified_chain().empty());
