@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and measuring Sluice needs. The one place that knows package names.
 #
-#   cmake/setup.sh [set...]      sets: build tests sanitizers ktls ktls-qemu windows bench docs; default: build
+#   cmake/setup.sh [set...]      sets: build tests sanitizers ktls ktls-qemu windows macos bench docs; default: build
 #
 # A machine that has everything is left alone at once and without the network. A Debian-like machine gets the
 # missing packages by apt. Any other machine is told exactly what to install, and the script fails; once that is done,
@@ -63,6 +63,9 @@ windows|googletest|the source of GoogleTest, in /usr/src/googletest
 windows|dpkg-dev|dpkg-source
 windows|make|make
 windows|perl|Perl 5
+macos|googletest|the source of GoogleTest, in /usr/src/googletest
+macos|make|make
+macos|perl|Perl 5
 docs|doxygen|Doxygen 1.9.4 or newer
 docs|doxygen-awesome-css|the style of the API reference; Doxygen has one of its own
 TABLE

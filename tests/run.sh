@@ -39,7 +39,7 @@ format|60|all|linux|clang-format over every source file
 docs|120|all|linux|the API reference; a public name without a description fails
 tidy|1500|all|linux|clang-tidy over the library, the examples and the benchmarks
 windows|1200|asked|windows|library, tests and echo example cross-built by mingw-w64 and clang 19, run under Wine (tests/windows/run.sh)
-macos-compile|3000|asked|macos-compile|library, tests and examples compiled and linked for macOS, x86_64 and arm64 (tests/macos/compile.sh); nothing is run
+macos-compile|1200|all|macos-compile|library, tests and examples compiled and linked for macOS, arm64 and x86_64 (tests/macos/compile.sh); nothing is run
 coverage|1800|never|linux|line coverage by gcov; only when asked for by name
 TABLE
 }

