@@ -3,8 +3,8 @@
 #
 #   tests/run.sh                  every platform: Linux by the machine's default compiler, kqueue over its emulation
 #   tests/run.sh --all            every stage: other compiler, sanitizers, other forms of the library, package, style
-#   tests/run.sh --platform NAME  linux, kqueue, windows or macos-compile (the last two only when asked for): of these
-#                                 stages that platform's only (may be given more than once)
+#   tests/run.sh --platform NAME  linux, kqueue, windows or macos-compile (the last two only with --all or when asked
+#                                 for): of these stages that platform's only (may be given more than once)
 #   tests/run.sh --stage NAME     that stage only (may be given more than once)
 #   tests/run.sh --list           the stages, with their platforms and time budgets
 #
@@ -23,7 +23,7 @@ script=$root/tests/run.sh
 logs=$root/build/logs
 jobs=${SLUICE_JOBS:-$(nproc)}
 
-# name | seconds it may take | when, if not always: all (with --all), asked (by name or platform), never (by name) | platform | what it does
+# name | seconds it may take | when, if not always: all (with --all), asked (by platform), never (by name) | platform | what it does
 stages() {
     cat <<'TABLE'
 release|1200||linux|g++ (the default compiler), optimised: all tests, examples and benchmark programs
@@ -39,7 +39,7 @@ format|60|all|linux|clang-format over every source file
 docs|120|all|linux|the API reference; a public name without a description fails
 tidy|1500|all|linux|clang-tidy over the library, the examples and the benchmarks
 windows|1200|asked|windows|library, tests and echo example cross-built by mingw-w64 and clang 19, run under Wine (tests/windows/run.sh)
-macos-compile|1200|all|macos-compile|library, tests and examples compiled and linked for macOS, arm64 and x86_64 (tests/macos/compile.sh); nothing is run
+macos-compile|1200|all asked|macos-compile|library, tests and examples compiled and linked for macOS, arm64 and x86_64 (tests/macos/compile.sh); nothing is run
 coverage|1800|never|linux|line coverage by gcov; only when asked for by name
 TABLE
 }

@@ -21,14 +21,11 @@ script() {
     chmod +x "$work/$1"
 }
 
-# run <expected exit code> <stage>...
+# run <expected exit code> <option>...
 run() {
-    local expected=$1 code=0 options=() stage
+    local expected=$1 code=0
     shift
-    for stage in "$@"; do
-        options+=(--stage "$stage")
-    done
-    output=$("$work/tests/run.sh" "${options[@]}" 2>&1) || code=$?
+    output=$("$work/tests/run.sh" "$@" 2>&1) || code=$?
     [ "$code" -eq "$expected" ] || fail "exit code $code, not $expected"
 }
 
@@ -46,38 +43,45 @@ script cmake/setup.sh 0
 # What a stage may end with.
 script tests/windows/run.sh 0
 script tests/macos/compile.sh 77
-run 0 windows macos-compile
+run 0 --stage windows --stage macos-compile
 expect 'windows +windows +ok .*'
 expect 'macos-compile +macos-compile +off .*-'
 expect 'macos-compile +off .*'
 expect '0 passed, 0 failed'
 script tests/macos/compile.sh 1
-run 1 macos-compile
+run 1 --stage macos-compile
 expect 'macos-compile +macos-compile +FAILED .*'
 expect 'macos-compile +FAILED .*'
 expect '0 passed, 1 failed'
 
 # It is not begun when its budget does not fit into the time that is left, and that is no failure.
 export SLUICE_RUN_SECONDS=0
-run 0 windows macos-compile
+run 0 --stage windows --stage macos-compile
 expect "windows +windows +off +0 .*  off: [0-9]+ s of 0 used, budget $(budget_of windows)"
 expect "macos-compile +macos-compile +off +0 .*  off: [0-9]+ s of 0 used, budget $(budget_of macos-compile)"
 expect 'macos-compile +off .*'
 expect '0 passed, 0 failed'
 SLUICE_RUN_SECONDS=$(($(budget_of macos-compile) - 1))
-run 0 macos-compile
+run 0 --stage macos-compile
 expect 'macos-compile .*  off: .*'
 SLUICE_RUN_SECONDS=$(($(budget_of macos-compile) + 60))
-run 1 macos-compile
+run 1 --stage macos-compile
 expect 'macos-compile +macos-compile +FAILED .*-'
 
-# Other platforms' stages are always begun.
+# A platform's name asks for its stages.
 SLUICE_RUN_SECONDS=0
-run 0 format
+for all in '' --all; do
+    run 0 $all --platform windows --platform macos-compile
+    expect 'windows +windows +off .*'
+    expect 'macos-compile +macos-compile +off .*'
+done
+
+# Other platforms' stages are always begun.
+run 0 --stage format
 expect 'format +linux +ok .*'
 
 SLUICE_RUN_SECONDS=much
-run 2 macos-compile
+run 2 --stage macos-compile
 expect ".*wants a number, not 'much'"
 
 [ "$failed" -ne 0 ] || echo "tests/run.sh does as it says"
