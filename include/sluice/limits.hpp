@@ -102,7 +102,8 @@ inline constexpr std::size_t datagram_errors_kept = 64;
 // Datagrams that UDP_SEGMENT joins (Linux: UDP_MAX_SEGMENTS), and their bytes: what IPv4 can say.
 inline constexpr std::size_t datagram_segments = 64;
 inline constexpr std::size_t datagram_joined_bytes = 65000;
-// How long a Unix endpoint waits for a peer with a full queue, of which poll(2) tells it nothing.
+// How long a sender of datagrams waits that the system calls writable and that is not: a Unix endpoint
+// whose peer has a full queue.
 inline constexpr std::chrono::milliseconds datagram_retry_time{1};
 // Streams: asyncio's limit of a reader; it stops reading above twice as much.
 inline constexpr std::size_t stream_limit_bytes = 64 * 1024;

@@ -1,4 +1,5 @@
 // Group R of semantics.md: sock_* as coroutines on sockets that stay the test's own.
+#include "support/datagram_support.hpp"
 #include "support/raw_descriptors.hpp"
 #include "support/socket_pair_fixture.hpp"
 #include "support/temp_file.hpp"
@@ -133,6 +134,25 @@ TEST_P(SocketCallsTest, R355_sendto_waits_while_the_receivers_queue_is_full) {
         static_cast<void>(::recv(receiver.fd(), space.data(), space.size(), 0) > 0);
         return sending.done();
     }));
+}
+
+TEST_P(SocketCallsTest, R355_sendto_does_not_spin_when_nothing_tells_of_room) {
+    DatagramPeer sender(DatagramWire::unix_domain);
+    DatagramPeer receiver(DatagramWire::unix_domain);
+    while (sender.send_to(receiver.address(), "until its queue is full") == 0) {
+    }
+    // poll(2) calls the sender writable all the time, since it does not know for whom.
+    auto sending =
+        loop().create_task(loop().sock_sendto(sender.fd(), as_bytes("late"), receiver.address()));
+    const std::uint64_t before = loop().counters().iterations;
+    bool timer_ran = false;
+    loop().call_later(std::chrono::milliseconds(20), [&] { timer_ran = true; });
+    ASSERT_TRUE(run_until([&] { return timer_ran; }));
+    EXPECT_LT(loop().counters().iterations - before, 200U);
+    EXPECT_FALSE(sending.done());
+    while (receiver.receive()) {
+    }
+    EXPECT_EQ(finish(sending), 4U);
 }
 
 TEST_P(SocketCallsTest, R357_ipv6_addresses) {

@@ -6,6 +6,8 @@
 #include <sluice/detail/sys.hpp>
 #include <sluice/detail/sys_socket_calls.hpp>
 #include <sluice/event_loop.hpp>
+#include <sluice/limits.hpp>
+#include <sluice/sleep.hpp>
 #include <sluice/socket_calls.hpp>
 
 #include <stdexcept>
@@ -100,7 +102,7 @@ SLUICE_INLINE Task<void> send_all(Borrowed socket, Bytes data) {
 
 SLUICE_INLINE Task<std::size_t> send_datagram(Borrowed socket, Bytes data, SocketAddress to) {
     const DescriptorUse use = socket.use(Readiness::writable);
-    for (;;) {
+    for (bool was_ready = false;; was_ready = true) {
         const IoResult sent = sys::sock_send_to(socket.fd, data, to);
         if (sent.ok()) {
             co_return sent.value();
@@ -108,7 +110,13 @@ SLUICE_INLINE Task<std::size_t> send_datagram(Borrowed socket, Bytes data, Socke
         if (!sent.blocked()) {
             throw_socket_error(sent.error(), socket.method, socket.fd);
         }
-        co_await use.ready();
+        if (was_ready) {
+            // Some sockets count as writable all the time, and nothing tells when they are: those of
+            // Unix that are not connected, for one.
+            co_await sleep(limits::datagram_retry_time);
+        } else {
+            co_await use.ready();
+        }
     }
 }
 
