@@ -2,6 +2,7 @@
 #include "support/loop_fixture.hpp"
 #include "support/patience.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <string>
 #include <thread>
@@ -55,6 +56,21 @@ TEST_P(Signals, T403_a_signal_wakes_the_loop_whichever_thread_takes_it) {
     loop().add_signal_handler(SIGUSR1, [&] { called = true; });
     std::thread([] { ::pthread_kill(::pthread_self(), SIGUSR1); }).join();
     ASSERT_TRUE(run_until([&] { return called; }));
+}
+
+TEST_P(Signals, T403_a_handler_on_another_thread_is_done_when_its_descriptor_is_closed) {
+    loop().add_signal_handler(SIGUSR1, [] {});
+    // Relaxed: only the library orders the handler before the closing. ThreadSanitizer looks for that.
+    std::atomic<bool> raised{false};
+    std::thread other([&raised] {
+        ::pthread_kill(::pthread_self(), SIGUSR1);
+        raised.store(true, std::memory_order_relaxed);
+    });
+    while (!raised.load(std::memory_order_relaxed)) {
+        std::this_thread::yield();
+    }
+    loop().close();
+    other.join();
 }
 
 TEST_P(Signals, T403_adding_again_replaces_and_removing_restores_the_default_action) {

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <stdexcept>
+#include <thread>
 
 namespace sluice::inline v0_1 {
 
@@ -22,24 +23,28 @@ namespace detail {
 struct SignalSlot {
     std::atomic<int> wake_fd{Descriptor::none};
     std::atomic<bool> pending{false};
+    std::atomic<int> under_way{0};  // calls of note_signal(), on whatever threads
 };
 
 inline std::array<SignalSlot, 65> signal_slots;
 
 inline void note_signal(int signal_number) {
     SignalSlot& slot = signal_slots[static_cast<std::size_t>(signal_number)];
+    slot.under_way.fetch_add(1);
     slot.pending.store(true);
     const int saved_errno = errno;
     if (const int fd = slot.wake_fd.load(); fd != Descriptor::none) {
         sys::signal_wake(fd);
     }
     errno = saved_errno;
+    slot.under_way.fetch_sub(1);
 }
 
 SLUICE_INLINE void forget_signals() noexcept {
     for (SignalSlot& slot : signal_slots) {
         slot.wake_fd = Descriptor::none;
         slot.pending = false;
+        slot.under_way = 0;
     }
 }
 
@@ -84,6 +89,11 @@ SLUICE_INLINE bool SignalWatcher::remove(int signal_number) noexcept {
     static_cast<void>(sys::set_signal_handler(signal_number, nullptr));
     SignalSlot& slot = signal_slots[static_cast<std::size_t>(signal_number)];
     slot.wake_fd = Descriptor::none;
+    // A handler on another thread (Windows has one for Ctrl+C) may have seen the descriptor just before,
+    // which may be closed next, and its number be another connection's.
+    while (slot.under_way.load() != 0) {
+        std::this_thread::yield();
+    }
     slot.pending = false;
     return true;
 }

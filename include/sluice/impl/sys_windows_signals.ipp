@@ -6,8 +6,8 @@
 #include <sluice/detail/sys.hpp>
 
 #include <array>
-#include <atomic>
 #include <csignal>
+#include <mutex>
 
 namespace sluice::inline v0_1::detail::sys {
 
@@ -44,15 +44,27 @@ SLUICE_INLINE void drain_wake(int fd) noexcept {
     }
 }
 
-using SignalHandler = void (*)(int);
+/// What the signals of this process call. The C library calls on_signal() on a thread of its own for
+/// Ctrl+C and Ctrl+Break, and on the one that raises, so it may wait for the lock: it interrupts nothing.
+struct SignalTable {
+    std::mutex changing;
+    std::array<void (*)(int), NSIG> handlers{};
+};
 
-inline std::array<std::atomic<SignalHandler>, NSIG> signal_handlers;
+inline SignalTable signal_table;
 
 inline void on_signal(int signal_number) {
-    // The C library has restored the default action before it called this.
-    std::signal(signal_number, on_signal);
-    if (const SignalHandler handler =
-            signal_handlers[static_cast<std::size_t>(signal_number)].load()) {
+    void (*handler)(int) = nullptr;
+    {
+        const std::lock_guard lock(signal_table.changing);
+        handler = signal_table.handlers[static_cast<std::size_t>(signal_number)];
+        if (handler != nullptr) {
+            // The C library has restored the default action before it called this. It stays restored
+            // for a signal that came while its handler was being removed.
+            std::signal(signal_number, on_signal);
+        }
+    }
+    if (handler != nullptr) {
         handler(signal_number);
     }
 }
@@ -61,10 +73,12 @@ SLUICE_INLINE std::error_code set_signal_handler(int signal_number, void (*handl
     if (signal_number < 0 || signal_number >= NSIG) {
         return std::make_error_code(std::errc::invalid_argument);
     }
-    signal_handlers[static_cast<std::size_t>(signal_number)] = handler;
-    return std::signal(signal_number, handler != nullptr ? on_signal : SIG_DFL) == SIG_ERR
-               ? std::make_error_code(std::errc::invalid_argument)
-               : std::error_code{};
+    const std::lock_guard lock(signal_table.changing);
+    if (std::signal(signal_number, handler != nullptr ? on_signal : SIG_DFL) == SIG_ERR) {
+        return std::make_error_code(std::errc::invalid_argument);
+    }
+    signal_table.handlers[static_cast<std::size_t>(signal_number)] = handler;
+    return {};
 }
 
 /// The thread that runs the initialisers of the program, or that loaded the library.
