@@ -1,4 +1,5 @@
-// The store ROOT of Windows, that of the user, which has the computer's in it.
+// The store ROOT of Windows, that of the user, which has the computer's in it, without what is in the
+// store Disallowed.
 #pragma once
 
 #include <sluice/impl/windows_headers.ipp>
@@ -45,21 +46,33 @@ SLUICE_INLINE bool vouches_for_servers(const CERT_CONTEXT* certificate) {
     return false;
 }
 
+struct CloseStore {
+    // Forced, since an exception leaves a certificate that refers to it.
+    void operator()(void* store) const noexcept {
+        ::CertCloseStore(store, CERT_CLOSE_STORE_FORCE_FLAG);
+    }
+};
+using StorePtr = std::unique_ptr<void, CloseStore>;
+
+SLUICE_INLINE bool is_in(const StorePtr& store, const CERT_CONTEXT* certificate) noexcept {
+    const CERT_CONTEXT* const found = ::CertFindCertificateInStore(
+        store.get(), X509_ASN_ENCODING, 0, CERT_FIND_EXISTING, certificate, nullptr);
+    // Nothing to do for null.
+    ::CertFreeCertificateContext(found);
+    return found != nullptr;
+}
+
 SLUICE_INLINE std::vector<std::string> trusted_roots() {
-    struct CloseStore {
-        // Forced, since an exception below leaves a certificate that refers to it.
-        void operator()(void* store) const noexcept {
-            ::CertCloseStore(store, CERT_CLOSE_STORE_FORCE_FLAG);
-        }
-    };
-    const std::unique_ptr<void, CloseStore> store(::CertOpenSystemStoreW(0, L"ROOT"));
+    const StorePtr store(::CertOpenSystemStoreW(0, L"ROOT"));
+    // It outweighs ROOT, where a certificate stays that is no longer trusted.
+    const StorePtr disallowed(::CertOpenSystemStoreW(0, L"Disallowed"));
     std::vector<std::string> roots;
-    if (store == nullptr) {
+    if (store == nullptr || disallowed == nullptr) {
         return roots;
     }
     const CERT_CONTEXT* each = nullptr;
     while ((each = ::CertEnumCertificatesInStore(store.get(), each)) != nullptr) {
-        if (vouches_for_servers(each)) {
+        if (vouches_for_servers(each) && !is_in(disallowed, each)) {
             roots.emplace_back(reinterpret_cast<const char*>(each->pbCertEncoded),
                                each->cbCertEncoded);
         }
