@@ -5,6 +5,7 @@
 #include <sluice/detail/loop_core.hpp>
 #include <sluice/detail/result.hpp>
 
+#include "support/patience.hpp"
 #include "support/peer.hpp"
 #include "support/recording_watcher.hpp"
 #include "support/temp_file.hpp"
@@ -19,6 +20,27 @@
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+namespace {
+
+/// How often the system has no memory for a wake.
+int refused_wakes = 0;
+
+}  // namespace
+
+extern "C" {
+// What the linker calls in place of sys::post_wake(), and that.
+bool __real__ZN6sluice4v0_16detail3sys9post_wakeEi(int port);
+bool __wrap__ZN6sluice4v0_16detail3sys9post_wakeEi(int port);
+
+bool __wrap__ZN6sluice4v0_16detail3sys9post_wakeEi(int port) {
+    if (refused_wakes != 0) {
+        --refused_wakes;
+        return false;
+    }
+    return __real__ZN6sluice4v0_16detail3sys9post_wakeEi(port);
+}
+}
 
 namespace sluice::test {
 namespace {
@@ -177,6 +199,17 @@ TEST_F(IocpPoller, wakes_collapse_into_one_and_reach_no_watcher) {
     EXPECT_EQ(batch[0].watcher, &watcher_);
     poller->remove(ours_.fd());
     EXPECT_EQ(poller->wait(0ns, batch), 0U);
+}
+
+TEST_F(IocpPoller, a_wake_that_the_system_refuses_is_posted_again) {
+    const std::unique_ptr<detail::Poller> poller = detail::make_iocp_poller();
+    std::array<detail::ReadyEvent, 1> batch{};
+    refused_wakes = 2;
+    poller->wake();
+    EXPECT_EQ(std::exchange(refused_wakes, 0), 0);
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(poller->wait(patience(), batch), 0U);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, patience()) << "it was lost";
 }
 
 TEST(WindowsErrors, compare_with_what_POSIX_calls_them) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <new>
+#include <thread>
 
 namespace sluice::inline v0_1::detail {
 
@@ -126,8 +127,12 @@ SLUICE_INLINE std::size_t IocpPoller::wait(std::optional<Duration> timeout,
 }
 
 SLUICE_INLINE void IocpPoller::wake() noexcept {
-    if (!woken_.exchange(true) && !sys::post_wake(port_.get())) {
-        woken_ = false;
+    if (woken_.exchange(true)) {
+        return;
+    }
+    // Without it the loop might sleep for good, so who wakes it waits for memory.
+    while (!sys::post_wake(port_.get())) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
 
