@@ -298,12 +298,13 @@ TEST_P(SocketCallsTest, a_descriptor_that_is_negative_closed_or_no_socket_is_ref
 
 TEST_P(SocketCallsTest, a_reset_is_an_error_of_receiving_and_sending_and_no_signal) {
     far_.reset();
-    EXPECT_EQ(caught<std::system_error>([&] { run(loop().sock_recv(near_.fd(), 1)); })->code(),
-              std::errc::connection_reset);
-    EXPECT_EQ(caught<std::system_error>([&] {
-                  run(loop().sock_sendall(near_.fd(), as_bytes("x")));
-              })->code(),
-              std::errc::broken_pipe);
+    const auto receiving = caught<std::system_error>([&] { run(loop().sock_recv(near_.fd(), 1)); });
+    ASSERT_TRUE(receiving);
+    EXPECT_EQ(receiving->code(), std::errc::connection_reset);
+    const auto sending =
+        caught<std::system_error>([&] { run(loop().sock_sendall(near_.fd(), as_bytes("x"))); });
+    ASSERT_TRUE(sending);
+    EXPECT_EQ(sending->code(), std::errc::broken_pipe);
 }
 
 TEST_P(SocketCallsTest, on_a_closed_loop_every_call_is_a_mistake) {

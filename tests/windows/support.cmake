@@ -3,7 +3,8 @@
 
 # The programs that tell something about the system. The others are the same code everywhere.
 set(sluice_windows_programs
-    conformance sendfile datagram streams loop processes socket_calls connect server windows
+    conformance sendfile datagram streams loop processes socket_calls connect server task timeouts
+    tls_conformance windows
 )
 
 # Files of these that are not built: "file <path> | <reason>" of the list of all that does not run.
@@ -31,7 +32,7 @@ function(sluice_use_windows target)
         sluice_test_windows PRIVATE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests"
     )
     target_compile_features(sluice_test_windows PUBLIC cxx_std_20)
-    target_link_libraries(sluice_test_windows PUBLIC GTest::gmock ws2_32 ntdll iphlpapi)
+    target_link_libraries(sluice_test_windows PUBLIC GTest::gmock ws2_32 ntdll iphlpapi crypt32)
     set_target_properties(sluice_test_windows PROPERTIES CXX_EXTENSIONS OFF)
     sluice_warnings(sluice_test_windows)
 
