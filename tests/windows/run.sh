@@ -38,7 +38,7 @@ install() {
     step "install what is missing"
     SLUICE_JOBS=$jobs "$root/cmake/setup.sh" build windows || code=$?
     [ "$code" -ne 77 ] || switched_off "OpenSSL's source package cannot be fetched"
-    for program in "$wine" x86_64-w64-mingw32-g++-posix clang++-19 ld.lld-19; do
+    for program in "$wine" x86_64-w64-mingw32-g++-posix clang++-19 ld.lld-19 dpkg-source make perl; do
         command -v "$program" >/dev/null || switched_off "$program cannot be installed here"
     done
     return "$code"
