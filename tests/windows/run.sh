@@ -55,7 +55,12 @@ pin() {
 # Wine would end and start again between two programs.
 start_wine() {
     step "start Wine"
-    "$wine" wineboot -i >/dev/null 2>&1
+    local log=build/windows/wineboot.log
+    # In one of fifty starts it ended with an error and without a word, and started the next time.
+    if ! "$wine" wineboot -i >"$log" 2>&1; then
+        step "start Wine again, which has failed: $(tail -n 1 "$log")"
+        "$wine" wineboot -i >"$log" 2>&1
+    fi
     coproc "$wine" cmd >/dev/null 2>&1
     kept_alive=${COPROC[1]}
 }
