@@ -145,6 +145,9 @@ inline constexpr int listen_backlog = 100;
 // How long a listener that ran out of descriptors or memory rests before it tries again (asyncio: 1
 // s).
 inline constexpr std::chrono::milliseconds accept_rest_time{1000};
+// IOCP: accepts under way for a listener, each of which has a socket made ahead. What a wait brings at most;
+// beyond a few, connecting costs more than another wait.
+inline constexpr std::size_t accepts_ahead = 8;
 
 // A Unix server with a full backlog refuses at once (connect(2), EAGAIN): how long that is tried again
 // unless the caller says otherwise, and the shortest and longest pause between two tries. Over TCP the

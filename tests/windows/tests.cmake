@@ -1,5 +1,9 @@
 # The IOCP backend alone, and what else only Windows has.
-sluice_test(windows SOURCES windows/poller_test.cpp windows/roots_test.cpp windows/signals_test.cpp INTERNAL)
+sluice_test(
+    windows
+    SOURCES windows/accept_test.cpp windows/poller_test.cpp windows/roots_test.cpp windows/signals_test.cpp
+    INTERNAL
+)
 if(TARGET windows_test)
     # sys::post_wake(int), which a case lets fail.
     target_link_options(windows_test PRIVATE "LINKER:--wrap=_ZN6sluice4v0_16detail3sys9post_wakeEi")

@@ -1,4 +1,4 @@
-// The IOCP backend: an I/O completion port, at which polls of sockets and receives complete.
+// The IOCP backend: an I/O completion port, at which polls of sockets and their operations complete.
 #pragma once
 
 #include <sluice/detail/poller.hpp>
@@ -14,5 +14,6 @@ std::unique_ptr<Poller> make_iocp_poller();
 
 #if defined(SLUICE_HEADER_ONLY) && SLUICE_HAS_IOCP
 #include <sluice/impl/iocp.ipp>
+#include <sluice/impl/iocp_accept.ipp>
 #include <sluice/impl/iocp_streams.ipp>
 #endif

@@ -1,7 +1,8 @@
-// The part of the sys seam that Windows has: a completion port, polls of sockets and receives. The same
-// rules as in sys.hpp.
+// The part of the sys seam that Windows has: a completion port, polls of sockets and their operations. The
+// same rules as in sys.hpp.
 #pragma once
 
+#include <sluice/address.hpp>
 #include <sluice/detail/result.hpp>
 #include <sluice/detail/timer_heap.hpp>
 
@@ -12,13 +13,14 @@
 
 namespace sluice::inline v0_1::detail {
 // impl/windows_operations.ipp; only the IOCP backend looks inside.
+struct AcceptOperation;
 struct AfdPoll;
-struct ReceiveOperation;
+struct SocketOperation;
 
 /// One of the two; neither stands for post_wake().
 struct PortCompletion {
     AfdPoll* poll = nullptr;
-    ReceiveOperation* receive = nullptr;
+    SocketOperation* operation = nullptr;
 };
 }  // namespace sluice::inline v0_1::detail
 
@@ -37,16 +39,21 @@ std::error_code start_poll(int afd, int socket, std::uint32_t events, AfdPoll& p
 /// It then completes without an event, unless it is just about to complete with one.
 void cancel_poll(int afd, AfdPoll& poll) noexcept;
 
-/// What is received from `fd` from now on completes at the port. A socket has one port as long as it is
-/// open: an error if it has one.
+/// What is begun with `fd` from now on completes at the port. A socket has one port as long as it is open:
+/// an error if it has one.
 std::error_code use_port(int port, int fd) noexcept;
 /// Receives no bytes: completes as soon as there are some, the end has come or the stream has failed.
 /// After an error nothing completes.
-std::error_code start_receive(int fd, ReceiveOperation& receive) noexcept;
+std::error_code start_receive(int fd, SocketOperation& receive) noexcept;
+/// Accepts a connection of `listener`, which is of this family, with a socket that is made for it. After an
+/// error nothing completes.
+std::error_code start_accept(int listener, Family family, AcceptOperation& accept) noexcept;
+/// Of an accept that has completed: what accept() gives.
+Result<int> accepted_connection(int listener, AcceptOperation& accept) noexcept;
 /// It then completes as cancelled, unless it is just about to complete otherwise.
-void cancel_receive(int fd, ReceiveOperation& receive) noexcept;
-/// Of a receive that has completed.
-std::error_code receive_error(int fd, ReceiveOperation& receive) noexcept;
+void cancel_operation(int fd, SocketOperation& operation) noexcept;
+/// Of an operation that has completed.
+IoResult operation_result(int fd, SocketOperation& operation) noexcept;
 
 /// Sleeps until something completes. Timed out gives 0; the timeout is rounded up to a millisecond.
 std::size_t wait_for_completions(int port, std::span<PortCompletion> completed,
@@ -58,4 +65,5 @@ bool post_wake(int port) noexcept;
 
 #if defined(SLUICE_HEADER_ONLY) && SLUICE_HAS_IOCP
 #include <sluice/impl/sys_iocp.ipp>
+#include <sluice/impl/sys_iocp_accept.ipp>
 #endif

@@ -1,4 +1,5 @@
-// IocpPoller: registrations, polls, waiting. How it receives is in iocp_streams.ipp.
+// IocpPoller: registrations, polls, waiting. What it does for stream transports is in iocp_streams.ipp, for
+// acceptors in iocp_accept.ipp.
 #pragma once
 
 #include <sluice/impl/iocp_poller.hpp>
@@ -41,6 +42,10 @@ SLUICE_INLINE std::error_code IocpPoller::add(Watcher& watcher, int fd,
         registration->fd = fd;
         registration->socket = socket.value();
         registration->interest = interest;
+        if (has(interest, Readiness::accepted)) {
+            registration->accepts = std::make_unique<Accepts>();
+            registration->accepts->family = sys::local_address(fd).family();
+        }
         mark_stale(*registration);
         registrations_.emplace(fd, std::move(registration));
         return {};
@@ -63,7 +68,7 @@ SLUICE_INLINE std::error_code IocpPoller::modify(Watcher&, int fd, Readiness int
     }
     if (has(interest, Readiness::readable) && registration->receiving != nullptr) {
         // AFD tells of input now, as soon as nothing else does.
-        sys::cancel_receive(fd, *registration->receiving);
+        sys::cancel_operation(fd, *registration->receiving);
     }
     return {};
 }
@@ -78,8 +83,11 @@ SLUICE_INLINE void IocpPoller::remove(int fd) noexcept {
     registration.unlink();
     forget_received(registration);
     if (registration.receiving != nullptr) {
-        sys::cancel_receive(fd, *registration.receiving);
+        sys::cancel_operation(fd, *registration.receiving);
         registration.receiving->registration = nullptr;
+    }
+    if (registration.accepts != nullptr) {
+        close_accepts(registration);
     }
     if (registration.polled != 0) {
         cancel_poll(registration);
@@ -136,8 +144,8 @@ SLUICE_INLINE void IocpPoller::wake() noexcept {
     }
 }
 
-/// Those of whom something has been received are ready as they are, and stay stale until it has been
-/// taken.
+/// Those for whom something has been received or accepted are ready as they are, and stay stale until it
+/// has been taken.
 SLUICE_INLINE std::size_t IocpPoller::hand_over_stale(std::span<ReadyEvent> batch) noexcept {
     std::size_t collected = 0;
     IntrusiveList<Registration> stale;
@@ -150,7 +158,9 @@ SLUICE_INLINE std::size_t IocpPoller::hand_over_stale(std::span<ReadyEvent> batc
             continue;
         }
         hand_over_receive(registration);
-        if (registration.has_received() && wanted_input(registration) != Readiness::none) {
+        hand_over_accepts(registration);
+        const bool has_input = registration.has_received() || registration.has_accepted();
+        if (has_input && wanted_input(registration) != Readiness::none) {
             mark_stale(registration);
             if (collected < batch.size()) {
                 batch[collected++] = {registration.watcher, wanted_input(registration)};
@@ -177,6 +187,21 @@ SLUICE_INLINE bool IocpPoller::hand_over_poll(Registration& registration) noexce
     return error != std::errc::bad_file_descriptor && error != std::errc::not_a_socket;
 }
 
+/// False if what is begun with it would complete elsewhere: it has another port, that of another loop or
+/// the one of an earlier registration here. AFD is asked in place of its operations then, also while it
+/// polls for something else.
+SLUICE_INLINE bool IocpPoller::completes_here(Registration& registration) noexcept {
+    if (!registration.has_port && !registration.only_polled) {
+        registration.has_port = !sys::use_port(port_.get(), registration.fd);
+        if (!registration.has_port) {
+            registration.only_polled = true;
+            cancel_poll(registration);
+            static_cast<void>(hand_over_poll(registration));
+        }
+    }
+    return registration.has_port;
+}
+
 SLUICE_INLINE std::size_t IocpPoller::take_completions(std::optional<Duration> timeout,
                                                        std::span<ReadyEvent> batch) noexcept {
     const std::size_t room = std::min(batch.size(), completed_.size());
@@ -198,10 +223,17 @@ SLUICE_INLINE ReadyEvent IocpPoller::note(const PortCompletion& completion) noex
     if (completion.poll != nullptr) {
         return note_poll(static_cast<Registration&>(*completion.poll));
     }
-    if (completion.receive != nullptr) {
-        return note_receive(static_cast<Receive&>(*completion.receive));
+    if (completion.operation == nullptr) {
+        woken_ = false;
+        return {nullptr, Readiness::none};
     }
-    woken_ = false;
+    --under_way_;
+    switch (completion.operation->action) {
+        case SocketAction::receive:
+            return note_receive(static_cast<Receive&>(*completion.operation));
+        case SocketAction::accept:
+            return note_accept(static_cast<Accept&>(*completion.operation));
+    }
     return {nullptr, Readiness::none};
 }
 
@@ -229,13 +261,13 @@ SLUICE_INLINE ReadyEvent IocpPoller::note_poll(Registration& registration) noexc
                                       : ready & registration.interest};
 }
 
-/// What AFD is asked for, besides what a receive tells by itself.
+/// What AFD is asked for, besides what operations tell by themselves.
 SLUICE_INLINE std::uint32_t IocpPoller::events_to_poll(const Registration& registration) noexcept {
     const bool is_told = registration.receiving != nullptr || registration.has_received();
+    const Readiness by_operation = Readiness::received | Readiness::accepted;
     const bool reads =
-        !is_told &&
-        (has(registration.interest, Readiness::readable) ||
-         (has(registration.interest, Readiness::received) && registration.receives_by_poll));
+        !is_told && (has(registration.interest, Readiness::readable) ||
+                     (has(registration.interest, by_operation) && registration.only_polled));
     const bool writes = has(registration.interest, Readiness::writable);
     if (!reads && !writes) {
         return 0;

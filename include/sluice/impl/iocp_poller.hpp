@@ -3,7 +3,7 @@
 //
 // For stream transports it also receives: a connection that reads has a receive of no bytes under way,
 // which needs no memory while nothing comes, completes when something has, and tells why a stream failed.
-// The bytes are then received when they are taken.
+// The bytes are then received when they are taken. For acceptors it accepts, a few connections ahead.
 //
 // The system writes to an operation until that has completed, so one whose registration is removed
 // meanwhile waits for that.
@@ -12,6 +12,7 @@
 #include <sluice/impl/windows_operations.ipp>
 
 #include <sluice/descriptor.hpp>
+#include <sluice/detail/accept_completions.hpp>
 #include <sluice/detail/intrusive_list.hpp>
 #include <sluice/detail/iocp.hpp>
 #include <sluice/detail/stream_completions.hpp>
@@ -26,7 +27,7 @@
 
 namespace sluice::inline v0_1::detail {
 
-class IocpPoller final : public Poller, public StreamCompletions {
+class IocpPoller final : public Poller, public StreamCompletions, public AcceptCompletions {
 public:
     IocpPoller()
         : port_(checked(sys::open_completion_port(), "CreateIoCompletionPort")),
@@ -41,6 +42,7 @@ public:
 
     void wake() noexcept override;
     StreamCompletions* completions() noexcept override { return this; }
+    AcceptCompletions* accept_completions() noexcept override { return this; }
     const char* name() const noexcept override { return "iocp"; }
     int pollable_fd() noexcept override { return Descriptor::none; }
 
@@ -54,10 +56,30 @@ public:
     void report_sends() noexcept override {}
     void send_all_now() noexcept override {}
 
+    Result<int> take_accepted(int listener) noexcept override;
+
 private:
     struct Registration;
-    struct Receive : ReceiveOperation {
+    struct Receive : SocketOperation {
+        Receive() noexcept : SocketOperation(SocketAction::receive) {}
+
         Registration* registration = nullptr;  // null: removed
+    };
+    /// Stands in one of the lists of its listener.
+    struct Accept : AcceptOperation, ListNode<Accept> {
+        Registration* registration = nullptr;  // null: removed
+    };
+    /// Of a listener. Nothing more is accepted until all of `accepted` has been taken.
+    struct Accepts {
+        Family family = Family::unspecified;
+        IntrusiveList<Accept> under_way;
+        std::size_t under_way_count = 0;
+        IntrusiveList<Accept> accepted;
+        int error = 0;  // what came after them
+
+        [[nodiscard]] bool nothing_to_take() const noexcept {
+            return accepted.empty() && error == 0;
+        }
     };
     /// What is taken, with its memory.
     struct Piece : ReceivedPiece {
@@ -69,17 +91,21 @@ private:
         int fd = Descriptor::none;
         int socket = Descriptor::none;  // what AFD knows it by
         Readiness interest = Readiness::none;
-        std::uint32_t polled = 0;       // what the system's poll is for; 0: it has none
-        bool has_port = false;          // its receives complete here
-        bool receives_by_poll = false;  // they cannot: it has another port
-        bool input_waits = false;       // a receive has said so
-        bool stream_ended = false;      // nothing more will be received
+        std::uint32_t polled = 0;   // what the system's poll is for; 0: it has none
+        bool has_port = false;      // its operations complete here
+        bool only_polled = false;   // they cannot: it has another port
+        bool input_waits = false;   // a receive has said so
+        bool stream_ended = false;  // nothing more will be received
         std::error_code stream_error;
-        Receive* receiving = nullptr;    // the system's
-        ReceivedPiece* piece = nullptr;  // that was put back
+        Receive* receiving = nullptr;      // the system's
+        ReceivedPiece* piece = nullptr;    // that was put back
+        std::unique_ptr<Accepts> accepts;  // of a listener
 
         [[nodiscard]] bool has_received() const noexcept {
             return piece != nullptr || input_waits || stream_ended;
+        }
+        [[nodiscard]] bool has_accepted() const noexcept {
+            return accepts != nullptr && !accepts->nothing_to_take();
         }
     };
 
@@ -94,9 +120,10 @@ private:
     }
     static std::uint32_t events_to_poll(const Registration& registration) noexcept;
     static Readiness readiness(std::uint32_t events) noexcept;
-    /// What its watcher is to be told of what has been received.
+    /// What its watcher is to be told of what has been received or accepted.
     static Readiness wanted_input(const Registration& registration) noexcept {
-        return registration.interest & (Readiness::received | Readiness::readable);
+        return registration.interest &
+               (Readiness::received | Readiness::readable | Readiness::accepted);
     }
 
     [[nodiscard]] Registration* find(int fd) noexcept;
@@ -104,6 +131,7 @@ private:
     void cancel_poll(Registration& registration) noexcept;
     [[nodiscard]] std::size_t hand_over_stale(std::span<ReadyEvent> batch) noexcept;
     [[nodiscard]] bool hand_over_poll(Registration& registration) noexcept;
+    [[nodiscard]] bool completes_here(Registration& registration) noexcept;
     [[nodiscard]] ReadyEvent note(const PortCompletion& completion) noexcept;
     [[nodiscard]] ReadyEvent note_poll(Registration& registration) noexcept;
     std::size_t take_completions(std::optional<Duration> timeout,
@@ -115,6 +143,11 @@ private:
     static void end_stream(Registration& registration, std::error_code reason) noexcept;
     void forget_received(Registration& registration) noexcept;
     [[nodiscard]] Piece* take_free() noexcept;
+
+    void hand_over_accepts(Registration& registration) noexcept;
+    [[nodiscard]] std::error_code start_accept(Registration& registration) noexcept;
+    [[nodiscard]] ReadyEvent note_accept(Accept& accept) noexcept;
+    static void close_accepts(Registration& registration) noexcept;
 
     Descriptor port_;
     Descriptor afd_;

@@ -13,19 +13,8 @@ namespace sluice::inline v0_1::detail {
 /// Has the system tell of input, if that is wanted and nothing waits to be taken.
 SLUICE_INLINE void IocpPoller::hand_over_receive(Registration& registration) noexcept {
     if (!has(registration.interest, Readiness::received) || registration.receiving != nullptr ||
-        registration.has_received() || registration.receives_by_poll) {
+        registration.has_received() || !completes_here(registration)) {
         return;
-    }
-    if (!registration.has_port) {
-        registration.has_port = !sys::use_port(port_.get(), registration.fd);
-        if (!registration.has_port) {
-            // It has one: of another loop, or of a registration that it had here before.
-            registration.receives_by_poll = true;
-            // AFD is asked in its place, also while it polls for something else.
-            cancel_poll(registration);
-            static_cast<void>(hand_over_poll(registration));
-            return;
-        }
     }
     auto* const receive = new (std::nothrow) Receive;
     if (receive == nullptr) {
@@ -43,7 +32,6 @@ SLUICE_INLINE void IocpPoller::hand_over_receive(Registration& registration) noe
 }
 
 SLUICE_INLINE ReadyEvent IocpPoller::note_receive(Receive& receive) noexcept {
-    --under_way_;
     const std::unique_ptr<Receive> completed(&receive);
     Registration* const registration = receive.registration;
     if (registration == nullptr) {
@@ -51,7 +39,8 @@ SLUICE_INLINE ReadyEvent IocpPoller::note_receive(Receive& receive) noexcept {
     }
     registration->receiving = nullptr;
     mark_stale(*registration);
-    const std::error_code error = sys::receive_error(registration->fd, receive);
+    const IoResult result = sys::operation_result(registration->fd, receive);
+    const std::error_code error = result.ok() ? std::error_code{} : result.error();
     if (error == std::errc::operation_canceled) {
         // By us, or because the thread that began it has ended: the next wait sees what is wanted.
         return {nullptr, Readiness::none};
@@ -83,7 +72,7 @@ SLUICE_INLINE StreamCompletions::Taken IocpPoller::take(int fd) noexcept {
         return taken;
     }
     const bool wanted = has(registration->interest, Readiness::received);
-    const bool may_come = registration->input_waits || registration->receives_by_poll;
+    const bool may_come = registration->input_waits || registration->only_polled;
     if (wanted && may_come && !registration->stream_ended) {
         taken.piece = receive_now(*registration);
     }

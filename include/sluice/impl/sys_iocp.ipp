@@ -1,4 +1,4 @@
-// The completion port, AFD and receives behind the sys seam.
+// The completion port, AFD and operations of sockets behind the sys seam.
 #pragma once
 
 #include <sluice/impl/windows_handles.ipp>
@@ -103,7 +103,7 @@ SLUICE_INLINE std::error_code use_port(int port, int fd) noexcept {
                : system_error(static_cast<int>(::GetLastError()));
 }
 
-SLUICE_INLINE std::error_code start_receive(int fd, ReceiveOperation& receive) noexcept {
+SLUICE_INLINE std::error_code start_receive(int fd, SocketOperation& receive) noexcept {
     receive.overlapped = {};
     WSABUF nothing{};
     DWORD flags = 0;
@@ -115,25 +115,25 @@ SLUICE_INLINE std::error_code start_receive(int fd, ReceiveOperation& receive) n
     return error == WSA_IO_PENDING ? std::error_code{} : system_error(error);
 }
 
-SLUICE_INLINE void cancel_receive(int fd, ReceiveOperation& receive) noexcept {
-    static_cast<void>(::CancelIoEx(native_handle(fd), &receive.overlapped));
+SLUICE_INLINE void cancel_operation(int fd, SocketOperation& operation) noexcept {
+    static_cast<void>(::CancelIoEx(native_handle(fd), &operation.overlapped));
 }
 
-SLUICE_INLINE std::error_code receive_error(int fd, ReceiveOperation& receive) noexcept {
+SLUICE_INLINE IoResult operation_result(int fd, SocketOperation& operation) noexcept {
     DWORD count = 0;
     DWORD flags = 0;
     const BOOL done =
-        ::WSAGetOverlappedResult(native_socket(fd), &receive.overlapped, &count, FALSE, &flags);
-    return done != FALSE ? std::error_code{} : system_error(::WSAGetLastError());
+        ::WSAGetOverlappedResult(native_socket(fd), &operation.overlapped, &count, FALSE, &flags);
+    return done != FALSE ? IoResult(std::size_t{count}) : IoResult::failure(::WSAGetLastError());
 }
 
-/// start_poll() and start_receive() gave the operation's address; a wake has none.
+/// Whoever began it gave its address; a wake has none.
 SLUICE_INLINE PortCompletion operation_of(const OVERLAPPED_ENTRY& entry) noexcept {
     if (entry.lpCompletionKey == afd_key) {
         return {.poll = reinterpret_cast<AfdPoll*>(entry.lpOverlapped)};
     }
-    static_assert(offsetof(ReceiveOperation, overlapped) == 0);
-    return {.receive = reinterpret_cast<ReceiveOperation*>(entry.lpOverlapped)};
+    static_assert(offsetof(SocketOperation, overlapped) == 0);
+    return {.operation = reinterpret_cast<SocketOperation*>(entry.lpOverlapped)};
 }
 
 SLUICE_INLINE std::size_t wait_for_completions(int port, std::span<PortCompletion> completed,

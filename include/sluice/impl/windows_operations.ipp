@@ -1,10 +1,13 @@
-// What a completion port completes: receives, and polls by AFD, the driver behind sockets. No header of
-// Windows has the interface of AFD, but it is what select() and WSAPoll() of Windows use, and libuv, mio
-// and wepoll with them.
+// What a completion port completes: operations of sockets, and polls by AFD, the driver behind them. No
+// header of Windows has the interface of AFD, but it is what select() and WSAPoll() of Windows use, and
+// libuv, mio and wepoll with them.
 #pragma once
 
 #include <sluice/impl/windows_headers.ipp>
+#include <sluice/impl/windows_pending_socket.ipp>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include <winternl.h>
@@ -45,9 +48,25 @@ struct AfdPoll {
     }
 };
 
-/// One receive: it is the system's until it has completed.
-struct ReceiveOperation {
+enum class SocketAction : std::uint8_t { receive, accept };
+
+/// One operation of a socket: it is the system's until it has completed.
+struct SocketOperation {
+    explicit SocketOperation(SocketAction what) noexcept : action(what) {}
+
     OVERLAPPED overlapped{};
+    SocketAction action;
+};
+
+/// An accept, with a socket made ahead for the connection.
+struct AcceptOperation : SocketOperation {
+    AcceptOperation() noexcept : SocketOperation(SocketAction::accept) {}
+
+    // AcceptEx writes both addresses, with 16 bytes of its own behind each.
+    static constexpr DWORD address_bytes = sizeof(sockaddr_in6) + 16;
+
+    PendingSocket socket;
+    std::array<std::byte, std::size_t{2} * address_bytes> addresses{};
 };
 
 }  // namespace sluice::inline v0_1::detail
