@@ -78,6 +78,10 @@ inline constexpr std::chrono::seconds tls_shutdown_time{30};
 // is asked for at most (sendfile(2): Linux never sends more).
 inline constexpr std::size_t file_turn_bytes = 2 * 1024 * 1024;
 inline constexpr std::size_t file_call_bytes = 0x7ffff000;
+// Where a call completes later (IOCP) it is asked for less than a turn, so that the next one follows at once;
+// on a connection with a time limit for little, since nothing tells how far it has got.
+inline constexpr std::size_t file_completion_bytes = 1024 * 1024;
+inline constexpr std::size_t file_timed_bytes = 64 * 1024;
 // From this size on a file is worth the two system calls that see to full packets (tcp(7), TCP_CORK).
 inline constexpr std::size_t file_cork_bytes = 128 * 1024;
 // Files that the kernel cannot send by itself are read in chunks. In 16 KiB ones a large file costs

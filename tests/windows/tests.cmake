@@ -1,7 +1,8 @@
 # The IOCP backend alone, and what else only Windows has.
 sluice_test(
     windows
-    SOURCES windows/accept_test.cpp windows/poller_test.cpp windows/roots_test.cpp windows/signals_test.cpp
+    SOURCES windows/accept_test.cpp windows/poller_test.cpp windows/roots_test.cpp windows/sendfile_test.cpp
+            windows/signals_test.cpp
     INTERNAL
 )
 if(TARGET windows_test)

@@ -15,5 +15,6 @@ std::unique_ptr<Poller> make_iocp_poller();
 #if defined(SLUICE_HEADER_ONLY) && SLUICE_HAS_IOCP
 #include <sluice/impl/iocp.ipp>
 #include <sluice/impl/iocp_accept.ipp>
+#include <sluice/impl/iocp_sendfile.ipp>
 #include <sluice/impl/iocp_streams.ipp>
 #endif

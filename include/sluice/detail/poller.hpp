@@ -17,6 +17,7 @@ namespace sluice::inline v0_1::detail {
 
 class AcceptCompletions;
 class FileCompletions;
+class SendfileCompletions;
 class StreamCompletions;
 
 /// What a watcher wants to hear of, or has become; bits.
@@ -100,6 +101,8 @@ public:
 
     /// What it can do for stream transports beyond waiting; null: nothing.
     [[nodiscard]] virtual StreamCompletions* completions() noexcept { return nullptr; }
+    /// The same for stream transports that send files.
+    [[nodiscard]] virtual SendfileCompletions* sendfile_completions() noexcept { return nullptr; }
     /// The same for acceptors, and for whoever reads files.
     [[nodiscard]] virtual AcceptCompletions* accept_completions() noexcept { return nullptr; }
     [[nodiscard]] virtual FileCompletions* file_completions() noexcept { return nullptr; }

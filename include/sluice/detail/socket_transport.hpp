@@ -97,6 +97,9 @@ private:
     void receive_eof() noexcept;
     [[nodiscard]] bool send_files() noexcept;
     [[nodiscard]] IoResult send_front_file(std::size_t most, std::size_t& offered) noexcept;
+    [[nodiscard]] bool has_time_limit() const noexcept {
+        return get_idle_timeout() || get_write_timeout();
+    }
     [[nodiscard]] IoResult send_before_file(std::size_t& offered) noexcept;
     [[nodiscard]] bool send_otherwise(std::error_code& error) noexcept;
     void consume_file(std::size_t byte_count) noexcept;
@@ -109,6 +112,7 @@ private:
     int fd_;
     bool kernel_seals_ = false;
     bool corked_ = false;
+    bool backend_sends_files_ = false;  // so it keeps being watched
     // The backend receives for it, or has something left that it received.
     bool receives_ = false;
     bool reads_large_ = false;                            // so it receives by itself

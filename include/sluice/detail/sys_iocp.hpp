@@ -50,9 +50,13 @@ std::error_code start_receive(int fd, SocketOperation& receive) noexcept;
 std::error_code start_accept(int listener, Family family, AcceptOperation& accept) noexcept;
 /// Of an accept that has completed: what accept() gives.
 Result<int> accepted_connection(int listener, AcceptOperation& accept) noexcept;
+/// TransmitFile. Would-block: it is under way. Else nothing completes, and the result is that of sendfile():
+/// 0, the file ends before `offset`, or an error.
+IoResult start_sendfile(int fd, int file, std::int64_t offset, std::size_t count,
+                        SocketOperation& sending) noexcept;
 /// It then completes as cancelled, unless it is just about to complete otherwise.
 void cancel_operation(int fd, SocketOperation& operation) noexcept;
-/// Of an operation that has completed.
+/// Of an operation that has completed: the bytes that it has moved.
 IoResult operation_result(int fd, SocketOperation& operation) noexcept;
 
 /// Sleeps until something completes. Timed out gives 0; the timeout is rounded up to a millisecond.
@@ -66,4 +70,5 @@ bool post_wake(int port) noexcept;
 #if defined(SLUICE_HEADER_ONLY) && SLUICE_HAS_IOCP
 #include <sluice/impl/sys_iocp.ipp>
 #include <sluice/impl/sys_iocp_accept.ipp>
+#include <sluice/impl/sys_iocp_sendfile.ipp>
 #endif

@@ -1,5 +1,5 @@
-// IocpPoller: registrations, polls, waiting. What it does for stream transports is in iocp_streams.ipp, for
-// acceptors in iocp_accept.ipp.
+// IocpPoller: registrations, polls, waiting. What it does for stream transports is in iocp_streams.ipp and
+// iocp_sendfile.ipp, for acceptors in iocp_accept.ipp.
 #pragma once
 
 #include <sluice/impl/iocp_poller.hpp>
@@ -82,9 +82,11 @@ SLUICE_INLINE void IocpPoller::remove(int fd) noexcept {
     registration.watcher = nullptr;
     registration.unlink();
     forget_received(registration);
-    if (registration.receiving != nullptr) {
-        sys::cancel_operation(fd, *registration.receiving);
-        registration.receiving->registration = nullptr;
+    for (Operation* const operation : {registration.receiving, registration.sending_file}) {
+        if (operation != nullptr) {
+            sys::cancel_operation(fd, *operation);
+            operation->registration = nullptr;
+        }
     }
     if (registration.accepts != nullptr) {
         close_accepts(registration);
@@ -144,8 +146,8 @@ SLUICE_INLINE void IocpPoller::wake() noexcept {
     }
 }
 
-/// Those for whom something has been received or accepted are ready as they are, and stay stale until it
-/// has been taken.
+/// Those for whom something has been received, sent or accepted are ready as they are, and stay stale until
+/// that has been taken.
 SLUICE_INLINE std::size_t IocpPoller::hand_over_stale(std::span<ReadyEvent> batch) noexcept {
     std::size_t collected = 0;
     IntrusiveList<Registration> stale;
@@ -159,11 +161,10 @@ SLUICE_INLINE std::size_t IocpPoller::hand_over_stale(std::span<ReadyEvent> batc
         }
         hand_over_receive(registration);
         hand_over_accepts(registration);
-        const bool has_input = registration.has_received() || registration.has_accepted();
-        if (has_input && wanted_input(registration) != Readiness::none) {
+        if (known(registration) != Readiness::none) {
             mark_stale(registration);
             if (collected < batch.size()) {
-                batch[collected++] = {registration.watcher, wanted_input(registration)};
+                batch[collected++] = {registration.watcher, known(registration)};
             }
         }
     }
@@ -173,7 +174,12 @@ SLUICE_INLINE std::size_t IocpPoller::hand_over_stale(std::span<ReadyEvent> batc
 /// False if there is no such socket any more.
 SLUICE_INLINE bool IocpPoller::hand_over_poll(Registration& registration) noexcept {
     const std::uint32_t events = events_to_poll(registration);
-    if (registration.polled != 0 || events == 0) {
+    if ((events & ~registration.polled) == 0) {
+        return true;
+    }
+    if (registration.polled != 0) {
+        // It is polled anew when that has completed.
+        cancel_poll(registration);
         return true;
     }
     const std::error_code error =
@@ -230,7 +236,9 @@ SLUICE_INLINE ReadyEvent IocpPoller::note(const PortCompletion& completion) noex
     --under_way_;
     switch (completion.operation->action) {
         case SocketAction::receive:
-            return note_receive(static_cast<Receive&>(*completion.operation));
+            return note_receive(static_cast<Operation&>(*completion.operation));
+        case SocketAction::send_file:
+            return note_file_sent(static_cast<Operation&>(*completion.operation));
         case SocketAction::accept:
             return note_accept(static_cast<Accept&>(*completion.operation));
     }
@@ -268,7 +276,8 @@ SLUICE_INLINE std::uint32_t IocpPoller::events_to_poll(const Registration& regis
     const bool reads =
         !is_told && (has(registration.interest, Readiness::readable) ||
                      (has(registration.interest, by_operation) && registration.only_polled));
-    const bool writes = has(registration.interest, Readiness::writable);
+    const bool writes = has(registration.interest, Readiness::writable) &&
+                        registration.sending_file == nullptr && !registration.file_sent;
     if (!reads && !writes) {
         return 0;
     }

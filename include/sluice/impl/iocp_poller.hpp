@@ -3,7 +3,8 @@
 //
 // For stream transports it also receives: a connection that reads has a receive of no bytes under way,
 // which needs no memory while nothing comes, completes when something has, and tells why a stream failed.
-// The bytes are then received when they are taken. For acceptors it accepts, a few connections ahead.
+// The bytes are then received when they are taken. It sends their files, too. For acceptors it accepts, a few
+// connections ahead.
 //
 // The system writes to an operation until that has completed, so one whose registration is removed
 // meanwhile waits for that.
@@ -15,6 +16,7 @@
 #include <sluice/detail/accept_completions.hpp>
 #include <sluice/detail/intrusive_list.hpp>
 #include <sluice/detail/iocp.hpp>
+#include <sluice/detail/sendfile_completions.hpp>
 #include <sluice/detail/stream_completions.hpp>
 #include <sluice/detail/sys_iocp.hpp>
 #include <sluice/limits.hpp>
@@ -23,11 +25,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
 
 namespace sluice::inline v0_1::detail {
 
-class IocpPoller final : public Poller, public StreamCompletions, public AcceptCompletions {
+class IocpPoller final : public Poller,
+                         public StreamCompletions,
+                         public SendfileCompletions,
+                         public AcceptCompletions {
 public:
     IocpPoller()
         : port_(checked(sys::open_completion_port(), "CreateIoCompletionPort")),
@@ -42,6 +48,7 @@ public:
 
     void wake() noexcept override;
     StreamCompletions* completions() noexcept override { return this; }
+    SendfileCompletions* sendfile_completions() noexcept override { return this; }
     AcceptCompletions* accept_completions() noexcept override { return this; }
     const char* name() const noexcept override { return "iocp"; }
     int pollable_fd() noexcept override { return Descriptor::none; }
@@ -56,12 +63,14 @@ public:
     void report_sends() noexcept override {}
     void send_all_now() noexcept override {}
 
+    IoResult sendfile(int fd, int file, std::int64_t offset, std::size_t count) noexcept override;
+
     Result<int> take_accepted(int listener) noexcept override;
 
 private:
     struct Registration;
-    struct Receive : SocketOperation {
-        Receive() noexcept : SocketOperation(SocketAction::receive) {}
+    struct Operation : SocketOperation {
+        using SocketOperation::SocketOperation;
 
         Registration* registration = nullptr;  // null: removed
     };
@@ -97,9 +106,11 @@ private:
         bool input_waits = false;   // a receive has said so
         bool stream_ended = false;  // nothing more will be received
         std::error_code stream_error;
-        Receive* receiving = nullptr;      // the system's
-        ReceivedPiece* piece = nullptr;    // that was put back
-        std::unique_ptr<Accepts> accepts;  // of a listener
+        Operation* receiving = nullptr;     // the system's
+        Operation* sending_file = nullptr;  // the system's
+        std::optional<IoResult> file_sent;  // and nobody has taken that
+        ReceivedPiece* piece = nullptr;     // that was put back
+        std::unique_ptr<Accepts> accepts;   // of a listener
 
         [[nodiscard]] bool has_received() const noexcept {
             return piece != nullptr || input_waits || stream_ended;
@@ -120,7 +131,14 @@ private:
     }
     static std::uint32_t events_to_poll(const Registration& registration) noexcept;
     static Readiness readiness(std::uint32_t events) noexcept;
-    /// What its watcher is to be told of what has been received or accepted.
+    /// What its watcher is to be told without the system's being asked.
+    static Readiness known(const Registration& registration) noexcept {
+        const bool has_input = registration.has_received() || registration.has_accepted();
+        return (has_input ? wanted_input(registration) : Readiness::none) |
+               (registration.file_sent ? registration.interest & Readiness::writable
+                                       : Readiness::none);
+    }
+    /// What it is to be told of what has been received or accepted.
     static Readiness wanted_input(const Registration& registration) noexcept {
         return registration.interest &
                (Readiness::received | Readiness::readable | Readiness::accepted);
@@ -139,10 +157,12 @@ private:
 
     void hand_over_receive(Registration& registration) noexcept;
     [[nodiscard]] ReceivedPiece* receive_now(Registration& registration) noexcept;
-    [[nodiscard]] ReadyEvent note_receive(Receive& receive) noexcept;
+    [[nodiscard]] ReadyEvent note_receive(Operation& receive) noexcept;
     static void end_stream(Registration& registration, std::error_code reason) noexcept;
     void forget_received(Registration& registration) noexcept;
     [[nodiscard]] Piece* take_free() noexcept;
+
+    [[nodiscard]] ReadyEvent note_file_sent(Operation& sending) noexcept;
 
     void hand_over_accepts(Registration& registration) noexcept;
     [[nodiscard]] std::error_code start_accept(Registration& registration) noexcept;

@@ -16,7 +16,7 @@ SLUICE_INLINE void IocpPoller::hand_over_receive(Registration& registration) noe
         registration.has_received() || !completes_here(registration)) {
         return;
     }
-    auto* const receive = new (std::nothrow) Receive;
+    auto* const receive = new (std::nothrow) Operation(SocketAction::receive);
     if (receive == nullptr) {
         end_stream(registration, std::make_error_code(std::errc::not_enough_memory));
         return;
@@ -31,8 +31,8 @@ SLUICE_INLINE void IocpPoller::hand_over_receive(Registration& registration) noe
     ++under_way_;
 }
 
-SLUICE_INLINE ReadyEvent IocpPoller::note_receive(Receive& receive) noexcept {
-    const std::unique_ptr<Receive> completed(&receive);
+SLUICE_INLINE ReadyEvent IocpPoller::note_receive(Operation& receive) noexcept {
+    const std::unique_ptr<Operation> completed(&receive);
     Registration* const registration = receive.registration;
     if (registration == nullptr) {
         return {nullptr, Readiness::none};

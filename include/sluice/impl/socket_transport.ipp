@@ -59,7 +59,7 @@ SLUICE_INLINE void SocketTransport::update_interest() noexcept {
     Readiness wanted = Readiness::none;
     if (is_reading() && !(kernel_opens() && rest_->resting())) {
         wanted = wanted | reading_interest();
-    } else if (receives_) {
+    } else if (receives_ || backend_sends_files_) {
         wanted = wanted | Readiness::parked;
     }
     if (write_blocked_ && !awaits_file_) {

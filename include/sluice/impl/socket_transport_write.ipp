@@ -1,6 +1,7 @@
 // SocketTransport: how bytes reach the kernel.
 #pragma once
 
+#include <sluice/detail/sendfile_completions.hpp>
 #include <sluice/detail/socket_transport.hpp>
 #include <sluice/detail/sys.hpp>
 
@@ -254,7 +255,14 @@ SLUICE_INLINE IoResult SocketTransport::send_front_file(std::size_t most,
         set_corked(true);
     }
     offered = std::min(most, file.rest());
-    return sys::sendfile(fd_, file.file(), file.offset(), offered);
+    SendfileCompletions* const backend = core_->poller().sendfile_completions();
+    if (backend == nullptr) {
+        return sys::sendfile(fd_, file.file(), file.offset(), offered);
+    }
+    offered = std::min(offered,
+                       has_time_limit() ? limits::file_timed_bytes : limits::file_completion_bytes);
+    backend_sends_files_ = true;
+    return backend->sendfile(fd_, file.file(), file.offset(), offered);
 }
 
 SLUICE_INLINE void SocketTransport::consume_file(std::size_t byte_count) noexcept {

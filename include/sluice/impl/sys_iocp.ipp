@@ -124,7 +124,12 @@ SLUICE_INLINE IoResult operation_result(int fd, SocketOperation& operation) noex
     DWORD flags = 0;
     const BOOL done =
         ::WSAGetOverlappedResult(native_socket(fd), &operation.overlapped, &count, FALSE, &flags);
-    return done != FALSE ? IoResult(std::size_t{count}) : IoResult::failure(::WSAGetLastError());
+    if (done != FALSE) {
+        return std::size_t{count};
+    }
+    const int error = ::WSAGetLastError();
+    // Of a file that has become shorter.
+    return error == ERROR_HANDLE_EOF ? IoResult(0) : IoResult::failure(error);
 }
 
 /// Whoever began it gave its address; a wake has none.

@@ -48,7 +48,7 @@ struct AfdPoll {
     }
 };
 
-enum class SocketAction : std::uint8_t { receive, accept };
+enum class SocketAction : std::uint8_t { receive, send_file, accept };
 
 /// One operation of a socket: it is the system's until it has completed.
 struct SocketOperation {

@@ -1,0 +1,212 @@
+// What the IOCP backend does for transports that send files: TransmitFile, which completes when the file
+// has been sent. What transports make of it is in conformance/sendfile_test.cpp.
+#include <sluice/detail/iocp.hpp>
+#include <sluice/detail/loop_core.hpp>
+#include <sluice/detail/sendfile_completions.hpp>
+
+#include "support/peer.hpp"
+#include "support/temp_file.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+namespace sluice::test {
+namespace {
+
+using namespace std::chrono_literals;
+using detail::IoResult;
+using detail::Readiness;
+
+class Recording final : public detail::Watcher {
+public:
+    void on_ready(Readiness events) noexcept override { ready = ready | events; }
+    Readiness take() noexcept { return std::exchange(ready, Readiness::none); }
+
+    Readiness ready = Readiness::none;
+};
+
+class IocpSendfile : public testing::Test {
+protected:
+    IocpSendfile() {
+        // More than the system takes while the peer does not read.
+        constexpr SocketBuffers small{.send_bytes = 16 * 1024, .receive_bytes = 16 * 1024};
+        std::tie(ours_, theirs_) = connected_peers(small, small);
+    }
+    void TearDown() override { core_.unwatch(watcher_, ours_.fd()); }
+
+    std::error_code watch(Readiness interest = Readiness::writable) {
+        return core_.watch(watcher_, ours_.fd(), interest);
+    }
+    IoResult send(std::int64_t offset, std::size_t count) {
+        return core_.poller().sendfile_completions()->sendfile(ours_.fd(), file_.fd(), offset,
+                                                               count);
+    }
+    /// Begins, and waits for the result while the peer reads.
+    IoResult send_all(std::int64_t offset, std::size_t count) {
+        IoResult result = send(offset, count);
+        while (result.blocked()) {
+            core_.run_once(0ns);
+            theirs_.receive_available();
+            if (has(watcher_.take(), Readiness::writable)) {
+                result = send(offset, count);
+            }
+        }
+        return result;
+    }
+
+    static constexpr std::size_t file_bytes = 4 * 1024 * 1024;
+    static constexpr std::int64_t file_end = file_bytes;
+    std::string content_ = numbered();
+    TempFile file_{content_};
+    detail::LoopCore core_{detail::make_iocp_poller()};
+    Recording watcher_;
+    Peer ours_;
+    Peer theirs_;
+
+private:
+    static std::string numbered() {
+        std::string bytes;
+        while (bytes.size() < file_bytes) {
+            bytes += std::to_string(bytes.size()) + ' ';
+        }
+        bytes.resize(file_bytes);
+        return bytes;
+    }
+};
+
+TEST_F(IocpSendfile, a_part_of_a_file_arrives_and_is_told_when_it_has_been_sent) {
+    ASSERT_FALSE(watch());
+    constexpr std::size_t count = 1'000'000;
+    const IoResult sent = send_all(12'345, count);
+    ASSERT_TRUE(sent.ok());
+    EXPECT_EQ(sent.value(), count);
+    while (theirs_.received().size() < count) {
+        ASSERT_TRUE(wait_readable(theirs_.fd()));
+        theirs_.receive_available();
+    }
+    EXPECT_TRUE(theirs_.received() == content_.substr(12'345, count));
+}
+
+TEST_F(IocpSendfile, what_is_under_way_is_not_writable_and_is_not_begun_again) {
+    ASSERT_FALSE(watch());
+    ASSERT_TRUE(send(0, file_bytes).blocked());
+    for (int turn = 0; turn < 10; ++turn) {
+        core_.run_once(0ns);
+        EXPECT_EQ(watcher_.take(), Readiness::none);
+        EXPECT_TRUE(send(0, file_bytes).blocked());
+    }
+    EXPECT_EQ(send_all(0, file_bytes).value(), file_bytes);
+    theirs_.receive_available();
+    EXPECT_TRUE(theirs_.received() == content_);
+}
+
+TEST_F(IocpSendfile, the_result_is_told_of_until_somebody_takes_it) {
+    ASSERT_FALSE(watch());
+    ASSERT_TRUE(send(0, 10).blocked());
+    core_.run_once(std::nullopt);
+    EXPECT_EQ(watcher_.take(), Readiness::writable);
+    ASSERT_FALSE(watch(Readiness::readable));
+    core_.run_once(0ns);
+    EXPECT_EQ(watcher_.take(), Readiness::none);
+    ASSERT_FALSE(watch());
+    core_.run_once(0ns);
+    EXPECT_EQ(watcher_.take(), Readiness::writable);
+    EXPECT_EQ(send(0, 10).value(), 10U);
+    // The next one is another.
+    EXPECT_EQ(send_all(10, 5).value(), 5U);
+}
+
+TEST_F(IocpSendfile, room_is_told_of_again_once_the_result_has_been_taken) {
+    ASSERT_FALSE(watch(Readiness::both));
+    EXPECT_EQ(send_all(0, file_bytes).value(), file_bytes);
+    // The poll that is under way meanwhile is for input alone.
+    core_.run_once(std::nullopt);
+    EXPECT_EQ(watcher_.take(), Readiness::writable);
+}
+
+TEST_F(IocpSendfile, bytes_that_arrive_meanwhile_are_told_of) {
+    ASSERT_FALSE(watch(Readiness::writable | Readiness::received));
+    ASSERT_TRUE(send(0, file_bytes).blocked());
+    theirs_.send("x");
+    core_.run_once(std::nullopt);
+    EXPECT_EQ(watcher_.take(), Readiness::received);
+}
+
+TEST_F(IocpSendfile, behind_the_end_of_the_file_nothing_is_sent) {
+    ASSERT_FALSE(watch());
+    const IoResult sent = send_all(file_end, 1);
+    ASSERT_TRUE(sent.ok());
+    EXPECT_EQ(sent.value(), 0U);
+}
+
+TEST_F(IocpSendfile, a_file_that_is_shorter_than_asked_for_ends_there) {
+    ASSERT_FALSE(watch());
+    std::int64_t offset = file_end - 1000;
+    for (std::size_t count = 1; count != 0;) {
+        count = send_all(offset, 5000).value();
+        offset += static_cast<std::int64_t>(count);
+    }
+    EXPECT_EQ(offset, file_end);
+}
+
+TEST_F(IocpSendfile, a_reset_is_its_result) {
+    ASSERT_FALSE(watch());
+    ASSERT_TRUE(send(0, file_bytes).blocked());
+    theirs_.reset();
+    IoResult result = IoResult::would_block();
+    while (result.blocked()) {
+        core_.run_once(std::nullopt);
+        result = send(0, file_bytes);
+    }
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error(), std::errc::connection_reset);
+}
+
+TEST_F(IocpSendfile, who_stops_watching_gives_up_what_is_under_way) {
+    ASSERT_FALSE(watch());
+    ASSERT_TRUE(send(0, file_bytes).blocked());
+    core_.run_once(0ns);
+    core_.unwatch(watcher_, ours_.fd());
+    core_.run_once(0ns);
+    EXPECT_EQ(watcher_.take(), Readiness::none);
+    ours_.close();
+    while (!theirs_.saw_end() && theirs_.error() == 0) {
+        ASSERT_TRUE(wait_readable(theirs_.fd()));
+        theirs_.receive_available();
+    }
+    EXPECT_LT(theirs_.received().size(), file_bytes);
+    EXPECT_TRUE(content_.starts_with(theirs_.received()));
+}
+
+TEST_F(IocpSendfile, what_is_not_watched_has_to_become_writable_first) {
+    EXPECT_TRUE(send(0, 10).blocked());
+    ASSERT_FALSE(watch());
+    core_.run_once(std::nullopt);
+    EXPECT_EQ(watcher_.take(), Readiness::writable);
+    EXPECT_EQ(send_all(0, 10).value(), 10U);
+}
+
+TEST_F(IocpSendfile, a_socket_that_completes_for_another_loop_is_not_for_it) {
+    const std::unique_ptr<detail::Poller> other = detail::make_iocp_poller();
+    std::array<detail::ReadyEvent, 4> batch{};
+    Recording watcher;
+    ASSERT_FALSE(other->add(watcher, ours_.fd(), Readiness::received));
+    EXPECT_EQ(other->wait(0ns, batch), 0U);
+    other->remove(ours_.fd());
+    ASSERT_FALSE(watch());
+    const IoResult refused = send(0, 10);
+    ASSERT_FALSE(refused.blocked());
+    EXPECT_EQ(refused.error(), std::errc::operation_not_supported);
+    // It goes on with polls.
+    core_.run_once(std::nullopt);
+    EXPECT_EQ(watcher_.take(), Readiness::writable);
+}
+
+}  // namespace
+}  // namespace sluice::test
