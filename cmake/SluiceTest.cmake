@@ -115,6 +115,10 @@ endfunction()
 # Tells CTest of a test program, and what else to set in its environment.
 function(sluice_test_entries name target label timeout filter)
     if(NOT SLUICE_TEST_PROGRAMS)
+        set(properties TIMEOUT ${timeout} LABELS "${label}")
+        if(ARGN)
+            list(APPEND properties ENVIRONMENT "${ARGN}")
+        endif()
         # At test time rather than after each link: a build does not wait for a slow sanitizer start, and a test program
         # that cannot start fails a test, not the build.
         gtest_discover_tests(
@@ -124,7 +128,7 @@ function(sluice_test_entries name target label timeout filter)
             TEST_FILTER "${filter}"
             DISCOVERY_MODE PRE_TEST
             DISCOVERY_TIMEOUT 60
-            PROPERTIES TIMEOUT ${timeout} LABELS "${label}" ENVIRONMENT "${ARGN}"
+            PROPERTIES ${properties}
         )
         return()
     endif()
