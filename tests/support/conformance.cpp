@@ -188,7 +188,11 @@ LoopTest::LoopTest(Backend backend)
 LoopTest::~LoopTest() = default;
 
 void LoopTest::SetUp() {
-    if (backend_ == Backend::io_uring && std::string_view(loop_->backend_name()) != "io_uring") {
+    const char* const chosen = std::getenv("SLUICE_BACKEND");
+    const bool wants_io_uring =
+        backend_ == Backend::io_uring || (backend_ == Backend::automatic && chosen != nullptr &&
+                                          chosen == std::string_view("io_uring"));
+    if (wants_io_uring && std::string_view(loop_->backend_name()) != "io_uring") {
         GTEST_SKIP() << loop_->backend_report();
     }
 }

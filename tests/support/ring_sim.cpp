@@ -212,6 +212,7 @@ void SimRing::update(const SimRingEntry& entry) {
     int error = operation == nullptr ? ENOENT : 0;
     if (operation != nullptr && (operation->woken || fault(machine_.kernel.faults.ring_race))) {
         error = EALREADY;
+        operation->said = 0;
         wake(*operation);
     }
     machine_.trace("    ring: update of token %#llx, events %#x, error %d",

@@ -81,8 +81,9 @@ private:
     struct Operation {
         SimRingEntry entry;
         Sight seen{};
-        TimePoint done_at{};  // read
-        bool woken = false;   // it is in work_
+        TimePoint done_at{};     // read
+        bool woken = false;      // it is in work_
+        std::uint32_t said = 0;  // poll: by what has woken it
         bool cancelled = false;
         // The library was not let tell of its end, so that the file may be closed before.
         bool excused = false;
@@ -107,6 +108,7 @@ private:
     [[nodiscard]] Sight look_at(const Operation& operation);
     [[nodiscard]] std::uint32_t ready_events(const Operation& operation);
     void look(Operation& operation);
+    void look_after_event(Operation& operation);
     void wake(Operation& operation);
     void settle();
     void do_work(std::size_t most, bool all_cancelled);

@@ -89,6 +89,16 @@ void SimRing::look(Operation& operation) {
     }
 }
 
+/// Whoever wakes a poll says why, and for bytes that they may be urgent; it is believed if nobody else has anything to
+/// say until the poll's turn comes.
+void SimRing::look_after_event(Operation& operation) {
+    const bool was_woken = operation.woken;
+    look(operation);
+    const std::uint32_t events = was_woken ? 0 : ready_events(operation);
+    operation.said =
+        (events & EPOLLIN) != 0 ? events | (operation.entry.events & EPOLLPRI) : events;
+}
+
 void SimRing::wake(Operation& operation) {
     if (!operation.woken) {
         operation.woken = true;
@@ -99,9 +109,10 @@ void SimRing::wake(Operation& operation) {
 /// Everything that has happened since becomes work.
 void SimRing::settle() {
     for (Operation& operation : operations_) {
-        const bool waits = !operation.woken && operation.file == nullptr;
+        const bool is_poll = operation.entry.kind == Kind::poll;
+        const bool waits = (!operation.woken || is_poll) && operation.file == nullptr;
         if (waits && (operation.entry.kind == Kind::read || look_at(operation) != operation.seen)) {
-            look(operation);
+            is_poll ? look_after_event(operation) : look(operation);
         }
     }
 }
@@ -152,8 +163,12 @@ void SimRing::perform(Operation& operation) {
 }
 
 void SimRing::perform_poll(Operation& operation) {
-    operation.seen = look_at(operation);
-    if (const std::uint32_t events = ready_events(operation)) {
+    std::uint32_t events = std::exchange(operation.said, 0U);
+    if (events == 0) {
+        operation.seen = look_at(operation);
+        events = ready_events(operation);
+    }
+    if (events != 0) {
         static_cast<void>(complete(operation, static_cast<std::int32_t>(events)));
     }
 }

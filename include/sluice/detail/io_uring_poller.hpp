@@ -101,14 +101,14 @@ private:
         std::uint32_t batch = 0;
         std::uint32_t place = 0;
         Readiness interest = Readiness::none;
-        bool polled = false;  // the kernel has a poll for it, for these events
-        std::uint32_t polled_events = 0;
+        bool polled = false;              // the kernel has a poll for it
+        std::uint32_t polled_events = 0;  // what it was last asked for; 0 if that may have failed
         // What a poll has said, until a batch has had room for it.
         Readiness untold = Readiness::none;
         bool stale = false;      // and is to be told, or asked, something: it stands in stale_
         bool only_told = false;  // stale for no other reason than that it was reported
         bool emptied = false;    // and it need not be looked at again
-        bool unread = false;     // something is to be told without asking: it stands in unread_
+        bool due = false;        // something is to be told without asking: it stands in due_
         Receiving receiving = Receiving::no;
         bool stream_ended = false;      // nothing more will be received
         std::int32_t stream_error = 0;  // an errno: why
@@ -149,7 +149,7 @@ private:
     static constexpr std::uint64_t look_bits = std::uint64_t{6} << 61;
     static constexpr std::uint32_t generation_mask = 0x1fffffff;
     // With which a watcher is told what it has not taken yet.
-    static constexpr Readiness unread_interest =
+    static constexpr Readiness due_interest =
         Readiness::received | Readiness::readable | Readiness::accepted;
     // No descriptor has these numbers.
     static constexpr std::uint64_t wake_token = 0xffffffff;
@@ -169,10 +169,11 @@ private:
     void make_room_for(int fd);
     [[nodiscard]] bool cancel_operations(int fd, const Registration& registration) noexcept;
     void mark_stale(int fd) noexcept;
+    void look_again_at(int fd) noexcept;
     [[nodiscard]] bool renew_ring() noexcept;
     void abandon_ring() noexcept;
     [[nodiscard]] bool hand_over_stale() noexcept;
-    [[nodiscard]] bool is_due() noexcept;
+    [[nodiscard]] bool may_not_sleep() noexcept;
     [[nodiscard]] bool hand_over(int fd) noexcept;
     [[nodiscard]] std::error_code enter(Duration timeout) noexcept;
     [[nodiscard]] std::size_t collect(std::span<ReadyEvent> batch) noexcept;
@@ -196,10 +197,10 @@ private:
     [[nodiscard]] bool hand_over_accept(int fd, Registration& registration) noexcept;
     [[nodiscard]] Readiness note_accepted(int fd, Registration& registration,
                                           const RingCompletion& completion) noexcept;
-    [[nodiscard]] static Readiness what_is_unread(const Registration& registration) noexcept;
-    [[nodiscard]] bool something_unread() noexcept;
-    void collect_unread(std::span<ReadyEvent> batch, std::size_t& collected) noexcept;
-    void mark_unread(int fd) noexcept;
+    [[nodiscard]] static Readiness what_is_due(const Registration& registration) noexcept;
+    [[nodiscard]] bool anything_due() noexcept;
+    void collect_due(std::span<ReadyEvent> batch, std::size_t& collected) noexcept;
+    void mark_due(int fd) noexcept;
     void append(Registration& registration, ReceivedPiece& piece) noexcept;
     void release(ReceivedPiece& piece) noexcept;
     void move_out_of_buffers(Registration& registration) noexcept;
@@ -218,7 +219,7 @@ private:
     bool embedded_ = false;                    // somebody may poll the ring itself
     std::vector<Registration> registrations_;  // by descriptor
     std::vector<int> stale_;                   // neither is longer than registrations_
-    std::vector<int> unread_;
+    std::vector<int> due_;
     std::unique_ptr<ReceivedPiece[]> pieces_;  // one for each buffer; null: no completions
     std::size_t pieces_taken_ = 0;             // and not given back yet
     bool abandon_later_ = false;               // when they have been

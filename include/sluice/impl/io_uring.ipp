@@ -22,7 +22,7 @@ SLUICE_INLINE void IoUringPoller::make_room_for(int fd) {
     if (index >= registrations_.size()) {
         const std::size_t size = std::max(index + 1, registrations_.size() * 2);
         stale_.reserve(size);
-        unread_.reserve(size);
+        due_.reserve(size);
         registrations_.resize(size);
     }
 }
@@ -67,7 +67,7 @@ SLUICE_INLINE std::error_code IoUringPoller::modify(Watcher& watcher, int fd,
         move_out_of_buffers(registration);
     }
     if (registration.has_received()) {
-        mark_unread(fd);
+        mark_due(fd);
     }
     return {};
 }
@@ -114,8 +114,12 @@ SLUICE_INLINE bool IoUringPoller::cancel_operations(int fd,
 }
 
 SLUICE_INLINE void IoUringPoller::mark_stale(int fd) noexcept {
+    at(fd).only_told = false;
+    look_again_at(fd);
+}
+
+SLUICE_INLINE void IoUringPoller::look_again_at(int fd) noexcept {
     Registration& registration = at(fd);
-    registration.only_told = false;
     if (registration.stale) {
         return;
     }
@@ -190,11 +194,6 @@ SLUICE_INLINE bool IoUringPoller::hand_over(int fd) noexcept {
 
 /// False if the kernel does not take all of it now.
 SLUICE_INLINE bool IoUringPoller::hand_over_stale() noexcept {
-    if (ring_.queued() != 0) {
-        // It has left some of the last time: the new poll of a descriptor must not stand behind an update of
-        // the one before, whose failure would be taken for the new one's.
-        return false;
-    }
     if (!wake_polled_) {
         wake_polled_ = ring_.poll(wake_.get(), POLLIN, wake_token);
     }
@@ -207,8 +206,8 @@ SLUICE_INLINE bool IoUringPoller::hand_over_stale() noexcept {
 }
 
 /// Is there something to be told without waiting?
-SLUICE_INLINE bool IoUringPoller::is_due() noexcept {
-    return something_unread() || woken_ || reads_done_ != 0;
+SLUICE_INLINE bool IoUringPoller::may_not_sleep() noexcept {
+    return anything_due() || woken_ || reads_done_ != 0;
 }
 
 SLUICE_INLINE std::error_code IoUringPoller::enter(Duration timeout) noexcept {
@@ -222,7 +221,7 @@ SLUICE_INLINE std::error_code IoUringPoller::enter(Duration timeout) noexcept {
     }
     // Last in the queue: if the kernel does not take all of it, sends are what it has not taken.
     sends_.queue_in(ring_, send_bits);
-    return ring_.submit_and_wait(is_due() ? Duration::zero() : timeout);
+    return ring_.submit_and_wait(may_not_sleep() ? Duration::zero() : timeout);
 }
 
 SLUICE_INLINE std::size_t IoUringPoller::wait(std::optional<Duration> timeout,
@@ -252,10 +251,11 @@ SLUICE_INLINE std::size_t IoUringPoller::wait(std::optional<Duration> timeout,
 }
 
 /// A foreign loop that polls the ring is to run this one again: what is stale is not watched, and what is
-/// unread has been taken out of the system.
+/// due has been taken out of the system.
 SLUICE_INLINE void IoUringPoller::show_what_is_left() noexcept {
-    if (embedded_ && (woken_ || !stale_.empty() || !unread_.empty() || reads_asked_for_ != 0 ||
-                      reads_done_ != 0)) {
+    const bool left_in_queue = ring_.is_open() && ring_.queued() != 0;
+    if (embedded_ && (woken_ || left_in_queue || !stale_.empty() || !due_.empty() ||
+                      reads_asked_for_ != 0 || reads_done_ != 0)) {
         wake();
     }
 }
@@ -265,9 +265,10 @@ SLUICE_INLINE int IoUringPoller::pollable_fd() noexcept {
     if (!started_ && !renew_ring()) {
         return Descriptor::none;
     }
-    // From here on a wake shows, which is how what is stale or unread shows, too.
+    // From here on a wake shows, which is how what is stale or due shows, too.
     if (!wake_polled_) {
-        wake_polled_ = ring_.poll(wake_.get(), POLLIN, wake_token) && !ring_.submit();
+        wake_polled_ = ring_.poll(wake_.get(), POLLIN, wake_token);
+        static_cast<void>(ring_.submit());
     }
     show_what_is_left();
     return ring_.fd();
@@ -278,13 +279,13 @@ SLUICE_INLINE int IoUringPoller::pollable_fd() noexcept {
 SLUICE_INLINE std::size_t IoUringPoller::collect(std::span<ReadyEvent> batch) noexcept {
     ++batch_number_;
     std::size_t collected = 0;
-    collect_unread(batch, collected);
+    collect_due(batch, collected);
     take_completions(batch, collected);
     return collected;
 }
 
 /// All of them: the last may be of a send, whose memory is free after this. What the batch has no room for
-/// is unread then, so the next wait tells it.
+/// is due then, so the next wait tells it.
 SLUICE_INLINE void IoUringPoller::take_completions(std::span<ReadyEvent> batch,
                                                    std::size_t& collected) noexcept {
     bool may_fetch = true;
@@ -317,15 +318,13 @@ SLUICE_INLINE void IoUringPoller::add_to_batch(int fd, Readiness ready, std::spa
         registration.place = static_cast<std::uint32_t>(collected);
         batch[collected++] = {registration.watcher, ready};
     } else {
-        mark_unread(fd);
+        mark_due(fd);
         return;
     }
     if (std::exchange(registration.untold, Readiness::none) != Readiness::none) {
         // Now, and not when the poll said it: one that is asked again at once would say so again, ahead of those
         // who have not been told at all.
-        const bool only_told = registration.only_told;
-        mark_stale(fd);
-        registration.only_told = only_told;
+        look_again_at(fd);
         registration.emptied = false;
     }
 }

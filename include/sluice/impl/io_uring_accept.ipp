@@ -67,7 +67,7 @@ SLUICE_INLINE Readiness IoUringPoller::note_accepted(int fd, Registration& regis
             accepted.error = error;
             break;
     }
-    mark_unread(fd);
+    mark_due(fd);
     return registration.interest & Readiness::accepted;
 }
 

@@ -84,15 +84,13 @@ SLUICE_INLINE Readiness IoUringPoller::readiness(std::uint32_t events,
 
 SLUICE_INLINE void IoUringPoller::note_update_failed(int fd, Registration& registration, int error,
                                                      bool only_looked) noexcept {
-    if (only_looked && error == EALREADY) {
-        // An event is on its way, and because of this the kernel looks once more before it says which.
+    // ENOENT: the poll has ended, and says so itself; perhaps there is another one by now. EALREADY: an event is on
+    // its way, and because of this the kernel looks once more before it says which. (It does since Linux 6.1. Without
+    // completions, as before, whatever has been told is looked at again anyway.)
+    if (error == ENOENT || (only_looked && error == EALREADY)) {
         return;
     }
-    // The poll has ended, and what it completed with is among what is taken here. Any other failure is
-    // of the moment: an event on its way, no memory.
-    if (error == ENOENT) {
-        registration.polled = false;
-    }
+    // Of the moment: an event on its way, no memory.
     registration.polled_events = 0;
     mark_stale(fd);
 }

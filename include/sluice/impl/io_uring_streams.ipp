@@ -66,7 +66,7 @@ SLUICE_INLINE bool IoUringPoller::hand_over_receive(int fd, Registration& regist
     }
     if (!ring_.has_buffers()) {
         end_for_want_of_memory(registration);
-        mark_unread(fd);
+        mark_due(fd);
         return true;
     }
     const bool begun = ring_.receive(fd, token);
@@ -116,7 +116,7 @@ SLUICE_INLINE Readiness IoUringPoller::note_received(int fd, Registration& regis
     if (!has(registration.interest, Readiness::received)) {
         move_out_of_buffers(registration);
     }
-    mark_unread(fd);
+    mark_due(fd);
     return registration.interest & (Readiness::received | Readiness::readable);
 }
 
@@ -130,46 +130,52 @@ SLUICE_INLINE void IoUringPoller::append(Registration& registration,
     registration.newest = &piece;
 }
 
-SLUICE_INLINE void IoUringPoller::mark_unread(int fd) noexcept {
+SLUICE_INLINE void IoUringPoller::mark_due(int fd) noexcept {
     Registration& registration = at(fd);
-    if (registration.unread) {
+    if (registration.due) {
         return;
     }
-    registration.unread = true;
-    if (embedded_ && unread_.empty()) {
+    registration.due = true;
+    if (embedded_ && due_.empty()) {
         wake();
     }
-    unread_.push_back(fd);
+    due_.push_back(fd);
 }
 
-SLUICE_INLINE Readiness IoUringPoller::what_is_unread(const Registration& registration) noexcept {
+SLUICE_INLINE Readiness IoUringPoller::what_is_due(const Registration& registration) noexcept {
+    if (registration.watcher == nullptr) {
+        return Readiness::none;
+    }
     const bool has_taken = registration.has_received() || registration.has_accepted();
     return registration.untold |
-           (has_taken ? registration.interest & unread_interest : Readiness::none);
+           (has_taken ? registration.interest & due_interest : Readiness::none);
 }
 
 /// Forgets who has taken everything, or does not want it now.
-SLUICE_INLINE bool IoUringPoller::something_unread() noexcept {
-    std::erase_if(unread_, [this](int fd) {
+SLUICE_INLINE bool IoUringPoller::anything_due() noexcept {
+    std::erase_if(due_, [this](int fd) {
         Registration& registration = at(fd);
-        registration.unread =
-            registration.watcher != nullptr && what_is_unread(registration) != Readiness::none;
-        return !registration.unread;
+        registration.due = what_is_due(registration) != Readiness::none;
+        return !registration.due;
     });
-    return !unread_.empty();
+    return !due_.empty();
 }
 
-SLUICE_INLINE void IoUringPoller::collect_unread(std::span<ReadyEvent> batch,
-                                                 std::size_t& collected) noexcept {
-    for (const int fd : unread_) {
-        if (collected == batch.size()) {
-            break;
+SLUICE_INLINE void IoUringPoller::collect_due(std::span<ReadyEvent> batch,
+                                              std::size_t& collected) noexcept {
+    std::size_t told = 0;
+    for (; told < due_.size() && collected < batch.size(); ++told) {
+        const int fd = due_[told];
+        const Readiness ready = what_is_due(at(fd));
+        if (ready == Readiness::none) {
+            continue;
         }
-        add_to_batch(fd, what_is_unread(at(fd)), batch, collected);
+        add_to_batch(fd, ready, batch, collected);
         if (at(fd).has_accepted()) {
             mark_stale(fd);  // so that no more is accepted for now
         }
     }
+    std::rotate(due_.begin(), due_.begin() + static_cast<std::ptrdiff_t>(told), due_.end());
 }
 
 SLUICE_INLINE StreamCompletions::Taken IoUringPoller::take(int fd) noexcept {
@@ -286,7 +292,7 @@ SLUICE_INLINE void IoUringPoller::save_received() noexcept {
             end_for_want_of_memory(registration);
         }
         if (registration.has_received()) {
-            mark_unread(static_cast<int>(index));
+            mark_due(static_cast<int>(index));
         }
     }
 }
