@@ -178,6 +178,8 @@ TEST_F(IocpAccepting, a_backend_that_goes_takes_the_sockets_made_ahead_with_it) 
 }
 
 TEST_F(IocpAccepting, a_connection_that_was_reset_before_it_was_taken_is_not_the_end_of_others) {
+    Peer gone_early = Peer::connect(listener_.port());
+    gone_early.reset();
     ASSERT_FALSE(start());
     core_.run_once(0ns);
     Peer gone = Peer::connect(listener_.port());
