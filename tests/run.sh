@@ -38,8 +38,8 @@ ktls|1500|all|linux|tests on a kernel that does TLS, in User Mode Linux (tests/k
 format|60|all|linux|clang-format over every source file
 docs|120|all|linux|the API reference; a public name without a description fails
 tidy|1500|all|linux|clang-tidy over the library, the examples and the benchmarks
-windows|1500|all asked|windows|library, tests and echo example cross-built by mingw-w64 and clang 19, run under Wine (tests/windows/run.sh)
-macos-compile|1200|all asked|macos-compile|library, tests and examples compiled and linked for macOS, arm64 and x86_64 (tests/macos/compile.sh); nothing is run
+windows|1000|all asked|windows|library, tests and echo example cross-built by mingw-w64 and clang 19, run under Wine (tests/windows/run.sh)
+macos-compile|1000|all asked|macos-compile|library, tests and examples compiled and linked for macOS, arm64 and x86_64 (tests/macos/compile.sh); nothing is run
 coverage|1800|never|linux|line coverage by gcov; only when asked for by name
 TABLE
 }
