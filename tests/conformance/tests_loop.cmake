@@ -1,7 +1,7 @@
 # The loop, its coroutines, connecting and serving: groups M, N and T of asyncio's behaviour.
 if(SLUICE_IO_URING)
     sluice_test(io_uring SOURCES conformance/io_uring_test.cpp conformance/completions_test.cpp)
-    sluice_test(io_uring_sim SOURCES conformance/completions_sim_test.cpp
+    sluice_test(io_uring_sim SOURCES conformance/completions_sim_test.cpp conformance/ring_accept_sim_test.cpp
                 conformance/ring_life_sim_test.cpp SIM)
     # A program of its own, because it replaces operator new.
     sluice_test(io_uring_memory SOURCES conformance/completions_memory_test.cpp SIM)
