@@ -10,11 +10,13 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include <gtest/gtest.h>
+#include <io.h>
 
 namespace sluice::test {
 namespace {
@@ -44,8 +46,7 @@ protected:
         return core_.watch(watcher_, ours_.fd(), interest);
     }
     IoResult send(std::int64_t offset, std::size_t count) {
-        return core_.poller().sendfile_completions()->sendfile(ours_.fd(), file_.fd(), offset,
-                                                               count);
+        return core_.poller().sendfile_completions()->sendfile(ours_.fd(), source_, offset, count);
     }
     /// Begins, and waits for the result while the peer reads.
     IoResult send_all(std::int64_t offset, std::size_t count) {
@@ -64,6 +65,7 @@ protected:
     static constexpr std::int64_t file_end = file_bytes;
     std::string content_ = numbered();
     TempFile file_{content_};
+    int source_ = file_.fd();
     detail::LoopCore core_{detail::make_iocp_poller()};
     Recording watcher_;
     Peer ours_;
@@ -153,6 +155,29 @@ TEST_F(IocpSendfile, a_file_that_is_shorter_than_asked_for_ends_there) {
         offset += static_cast<std::int64_t>(count);
     }
     EXPECT_EQ(offset, file_end);
+}
+
+TEST_F(IocpSendfile, more_than_fits_its_count_is_not_a_little) {
+    ASSERT_FALSE(watch());
+    constexpr std::size_t many = (std::size_t{1} << 32) + 10;
+    EXPECT_EQ(send_all(file_end - 1000, many).value(), 1000U);
+}
+
+TEST_F(IocpSendfile, what_fails_part_way_does_not_look_refused) {
+    // Linux reads this file in steps of 8 bytes and calls other numbers invalid. To Wine it is a file on
+    // drive Z.
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stepwise(
+        std::fopen("Z:\\proc\\self\\pagemap", "rb"), std::fclose);
+    if (stepwise == nullptr) {
+        GTEST_SKIP() << "there is no such file but under Wine";
+    }
+    source_ = static_cast<int>(::_get_osfhandle(::_fileno(stepwise.get())));
+    ASSERT_FALSE(watch());
+    const IoResult failed = send_all(0, 1'000'001);
+    ASSERT_FALSE(failed.ok());
+    // As a refusal it would have the file sent once more, by other means.
+    EXPECT_EQ(failed.error(), std::errc::io_error);
+    EXPECT_FALSE(theirs_.received().empty());
 }
 
 TEST_F(IocpSendfile, a_reset_is_its_result) {

@@ -50,10 +50,12 @@ std::error_code start_receive(int fd, SocketOperation& receive) noexcept;
 std::error_code start_accept(int listener, Family family, AcceptOperation& accept) noexcept;
 /// Of an accept that has completed: what accept() gives.
 Result<int> accepted_connection(int listener, AcceptOperation& accept) noexcept;
-/// TransmitFile. Would-block: it is under way. Else nothing completes, and the result is that of sendfile():
-/// 0, the file ends before `offset`, or an error.
+/// TransmitFile of `count` bytes, which is not 0, at most of 2 GiB. Would-block: it is under way. Else nothing
+/// completes, and the result is that of sendfile(): 0, the file ends before `offset`, or an error.
 IoResult start_sendfile(int fd, int file, std::int64_t offset, std::size_t count,
                         SocketOperation& sending) noexcept;
+/// Of a TransmitFile that has completed: what sendfile() gives, but no error that says it was refused.
+IoResult sent_file(int fd, SocketOperation& sending) noexcept;
 /// It then completes as cancelled, unless it is just about to complete otherwise.
 void cancel_operation(int fd, SocketOperation& operation) noexcept;
 /// Of an operation that has completed: the bytes that it has moved.

@@ -45,7 +45,7 @@ SLUICE_INLINE ReadyEvent IocpPoller::note_file_sent(Operation& sending) noexcept
         return {nullptr, Readiness::none};
     }
     registration->sending_file = nullptr;
-    registration->file_sent = sys::operation_result(registration->fd, sending);
+    registration->file_sent = sys::sent_file(registration->fd, sending);
     mark_stale(*registration);
     return {registration->watcher, registration->interest & Readiness::writable};
 }

@@ -124,12 +124,7 @@ SLUICE_INLINE IoResult operation_result(int fd, SocketOperation& operation) noex
     DWORD flags = 0;
     const BOOL done =
         ::WSAGetOverlappedResult(native_socket(fd), &operation.overlapped, &count, FALSE, &flags);
-    if (done != FALSE) {
-        return std::size_t{count};
-    }
-    const int error = ::WSAGetLastError();
-    // Of a file that has become shorter.
-    return error == ERROR_HANDLE_EOF ? IoResult(0) : IoResult::failure(error);
+    return done != FALSE ? IoResult(count) : IoResult::failure(::WSAGetLastError());
 }
 
 /// Whoever began it gave its address; a wake has none.

@@ -28,6 +28,7 @@ inline constexpr WindowsError windows_errors[] = {
     {ERROR_INVALID_HANDLE, std::errc::bad_file_descriptor},
     {ERROR_NOT_ENOUGH_MEMORY, std::errc::not_enough_memory},
     {ERROR_OUTOFMEMORY, std::errc::not_enough_memory},
+    {ERROR_READ_FAULT, std::errc::io_error},
     {ERROR_SHARING_VIOLATION, std::errc::permission_denied},
     {ERROR_NOT_SUPPORTED, std::errc::operation_not_supported},
     {ERROR_NETNAME_DELETED, std::errc::connection_reset},
