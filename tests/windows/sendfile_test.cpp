@@ -209,6 +209,21 @@ TEST_F(IocpSendfile, who_stops_watching_gives_up_what_is_under_way) {
     EXPECT_TRUE(content_.starts_with(theirs_.received()));
 }
 
+TEST_F(IocpSendfile, a_backend_that_goes_gives_up_what_is_under_way) {
+    std::unique_ptr<detail::Poller> poller = detail::make_iocp_poller();
+    ASSERT_FALSE(poller->add(watcher_, ours_.fd(), Readiness::writable));
+    ASSERT_TRUE(
+        poller->sendfile_completions()->sendfile(ours_.fd(), file_.fd(), 0, file_bytes).blocked());
+    // It waits for the end of what it has begun, which the peer will not bring about.
+    poller.reset();
+    ours_.close();
+    while (!theirs_.saw_end() && theirs_.error() == 0) {
+        ASSERT_TRUE(wait_readable(theirs_.fd()));
+        theirs_.receive_available();
+    }
+    EXPECT_LT(theirs_.received().size(), file_bytes);
+}
+
 TEST_F(IocpSendfile, what_is_not_watched_has_to_become_writable_first) {
     EXPECT_TRUE(send(0, 10).blocked());
     ASSERT_FALSE(watch());
