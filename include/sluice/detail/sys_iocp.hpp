@@ -48,7 +48,7 @@ std::error_code start_receive(int fd, SocketOperation& receive) noexcept;
 /// Accepts a connection of `listener`, which is of this family, with a socket that is made for it. After an
 /// error nothing completes.
 std::error_code start_accept(int listener, Family family, AcceptOperation& accept) noexcept;
-/// Of an accept that has completed: what accept() gives.
+/// Of an accept that has completed: what accept() gives. Every error is connection_aborted.
 Result<int> accepted_connection(int listener, AcceptOperation& accept) noexcept;
 /// TransmitFile of `count` bytes, which is not 0, at most of 2 GiB. Would-block: it is under way. Else nothing
 /// completes, and the result is that of sendfile(): 0, the file ends before `offset`, or an error.

@@ -35,10 +35,9 @@ SLUICE_INLINE Result<int> accepted_connection(int listener, AcceptOperation& acc
     const IoResult result = operation_result(listener, accept);
     const Result<int> connection = result.ok() ? accept.socket.accepted(listener)
                                                : Result<int>::failure(result.error().value());
-    // Of a connection that was reset while it waited Wine says that it is not connected, as of accept().
-    return !connection.ok() && connection.error() == std::errc::not_connected
-               ? Result<int>::failure(WSAECONNRESET)
-               : connection;
+    // Whatever it is, it is wrong with this one, which was reset for example (Wine then says that it is not
+    // connected). A listener that cannot accept any more refuses the next AcceptEx.
+    return connection.ok() ? connection : Result<int>::failure(WSAECONNABORTED);
 }
 
 }  // namespace sluice::inline v0_1::detail::sys
