@@ -61,6 +61,8 @@ start_wine() {
         step "start Wine again, which has failed: $(tail -n 1 "$log")"
         "$wine" wineboot -i >"$log" 2>&1
     fi
+    # An edition for servers: those for clients do without TransmitFile.
+    "$wine" reg add 'HKLM\System\CurrentControlSet\Control\ProductOptions' /v ProductType /d ServerNT /f >>"$log" 2>&1
     coproc "$wine" cmd >/dev/null 2>&1
     kept_alive=${COPROC[1]}
 }

@@ -6,8 +6,11 @@ sluice_test(
     INTERNAL
 )
 if(TARGET windows_test)
-    # sys::post_wake(int), which a case lets fail.
-    target_link_options(windows_test PRIVATE "LINKER:--wrap=_ZN6sluice4v0_16detail3sys9post_wakeEi")
+    # sys::post_wake(int), which a case lets fail, and sys::is_client_edition(), which one lies with.
+    target_link_options(
+        windows_test PRIVATE "LINKER:--wrap=_ZN6sluice4v0_16detail3sys9post_wakeEi"
+                             "LINKER:--wrap=_ZN6sluice4v0_16detail3sys17is_client_editionEv"
+    )
 endif()
 
 # All that run.sh wants.

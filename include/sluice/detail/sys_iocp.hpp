@@ -50,6 +50,8 @@ std::error_code start_receive(int fd, SocketOperation& receive) noexcept;
 std::error_code start_accept(int listener, Family family, AcceptOperation& accept) noexcept;
 /// Of an accept that has completed: what accept() gives. Every error is connection_aborted.
 Result<int> accepted_connection(int listener, AcceptOperation& accept) noexcept;
+/// An edition of Windows for clients runs two TransmitFile at a time on the whole system and lets others wait.
+bool is_client_edition() noexcept;
 /// TransmitFile of `count` bytes, which is not 0, at most of 2 GiB. Would-block: it is under way. Else nothing
 /// completes, and the result is that of sendfile(): 0, the file ends before `offset`, or an error.
 IoResult start_sendfile(int fd, int file, std::int64_t offset, std::size_t count,

@@ -48,7 +48,9 @@ public:
 
     void wake() noexcept override;
     StreamCompletions* completions() noexcept override { return this; }
-    SendfileCompletions* sendfile_completions() noexcept override { return this; }
+    SendfileCompletions* sendfile_completions() noexcept override {
+        return sends_files_ ? this : nullptr;
+    }
     AcceptCompletions* accept_completions() noexcept override { return this; }
     const char* name() const noexcept override { return "iocp"; }
     int pollable_fd() noexcept override { return Descriptor::none; }
@@ -171,6 +173,8 @@ private:
 
     Descriptor port_;
     Descriptor afd_;
+    // Else two peers that stopped reading would hold up every file of the system.
+    const bool sends_files_ = !sys::is_client_edition();
     std::unordered_map<int, std::unique_ptr<Registration>> registrations_;  // by descriptor
     IntrusiveList<Registration> stale_;
     std::size_t under_way_ = 0;  // operations that the system has, those of removed ones included

@@ -14,6 +14,14 @@
 
 namespace sluice::inline v0_1::detail::sys {
 
+SLUICE_INLINE bool is_client_edition() noexcept {
+    OSVERSIONINFOEXW client{};
+    client.dwOSVersionInfoSize = sizeof client;
+    client.wProductType = VER_NT_WORKSTATION;
+    return ::VerifyVersionInfoW(&client, VER_PRODUCT_TYPE,
+                                ::VerSetConditionMask(0, VER_PRODUCT_TYPE, VER_EQUAL)) != FALSE;
+}
+
 /// By the status of the system: Winsock has no word for the end of a file, and calls what it cannot
 /// translate WSAEINVAL.
 inline bool has_met_end_of_file(const SocketOperation& sending) noexcept {
