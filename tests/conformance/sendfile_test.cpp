@@ -55,6 +55,14 @@ TEST_P(Sendfile, L198_the_whole_file_is_sent_and_its_size_is_the_result) {
     EXPECT_TRUE(peer().received() == content);
 }
 
+TEST_P(SendfileTcp, a_small_file_counts_as_one_send) {
+    open_quietly();
+    const TempFile file(pattern(10'000));
+    const std::uint64_t before = loop().counters().send_calls;
+    expect_sent(send(file.fd()), 10'000);
+    EXPECT_EQ(loop().counters().send_calls, before + 1);
+}
+
 TEST_P(Sendfile, L199_offset_and_count_choose_the_part_and_the_position_stays) {
     open_quietly();
     const std::string content = pattern(500'000);

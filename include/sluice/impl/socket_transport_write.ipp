@@ -213,7 +213,6 @@ SLUICE_INLINE bool SocketTransport::send_files() noexcept {
         std::size_t offered = 0;
         const IoResult result =
             is_file ? send_front_file(turn_bytes, offered) : send_before_file(offered);
-        ++core_->counters.send_calls;
         if (result.blocked()) {
             wait_until_writable();
             return false;
@@ -257,12 +256,15 @@ SLUICE_INLINE IoResult SocketTransport::send_front_file(std::size_t most,
     offered = std::min(most, file.rest());
     SendfileCompletions* const backend = core_->poller().sendfile_completions();
     if (backend == nullptr) {
+        ++core_->counters.send_calls;
         return sys::sendfile(fd_, file.file(), file.offset(), offered);
     }
     offered = std::min(offered,
                        has_time_limit() ? limits::file_timed_bytes : limits::file_completion_bytes);
     backend_sends_files_ = true;
-    return backend->sendfile(fd_, file.file(), file.offset(), offered);
+    const IoResult result = backend->sendfile(fd_, file.file(), file.offset(), offered);
+    core_->counters.send_calls += result.blocked() ? 0 : 1;
+    return result;
 }
 
 SLUICE_INLINE void SocketTransport::consume_file(std::size_t byte_count) noexcept {
@@ -288,6 +290,7 @@ SLUICE_INLINE IoResult SocketTransport::send_before_file(std::size_t& offered) n
     for (std::size_t index = 0; index < count; ++index) {
         offered += gathered[index].size();
     }
+    ++core_->counters.send_calls;
     // A header and the beginning of its file share a packet. A file that is read here may take its
     // time, and nothing is to wait for that.
     return sys::send_gathered(fd_, {gathered.data(), count}, !front_file().in_pieces());
