@@ -13,6 +13,13 @@ sluice_test(counters SOURCES unit/counters_test.cpp)
 sluice_test(processes SOURCES conformance/signals_test.cpp conformance/executor_test.cpp
             conformance/names_test.cpp conformance/shortage_test.cpp
 )
+if(LINUX)
+    # The linker wraps calls, the library's included, as for gathering in tests.cmake.
+    sluice_test(signal_handlers SOURCES conformance/signal_handlers_test.cpp INTERNAL)
+    if(TARGET signal_handlers_test)
+        target_link_options(signal_handlers_test PRIVATE "LINKER:--wrap=write" "LINKER:--wrap=sched_yield")
+    endif()
+endif()
 sluice_test(pipes SOURCES conformance/read_pipe_test.cpp conformance/write_pipe_test.cpp
             conformance/terminal_test.cpp
 )

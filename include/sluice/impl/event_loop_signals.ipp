@@ -12,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <stdexcept>
 #include <thread>
@@ -24,6 +25,9 @@ struct SignalSlot {
     std::atomic<int> wake_fd{Descriptor::none};
     std::atomic<bool> pending{false};
     std::atomic<int> under_way{0};  // calls of note_signal(), on whatever threads
+
+    // What a signal handler may use.
+    static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 };
 
 inline std::array<SignalSlot, 65> signal_slots;
@@ -31,9 +35,9 @@ inline std::array<SignalSlot, 65> signal_slots;
 inline void note_signal(int signal_number) {
     SignalSlot& slot = signal_slots[static_cast<std::size_t>(signal_number)];
     slot.under_way.fetch_add(1);
-    slot.pending.store(true);
     const int saved_errno = errno;
     if (const int fd = slot.wake_fd.load(); fd != Descriptor::none) {
+        slot.pending.store(true);
         sys::signal_wake(fd);
     }
     errno = saved_errno;
@@ -45,6 +49,21 @@ SLUICE_INLINE void forget_signals() noexcept {
         slot.wake_fd = Descriptor::none;
         slot.pending = false;
         slot.under_way = 0;
+    }
+}
+
+/// A handler on another thread (Windows has one for Ctrl+C) may have seen the descriptor just before it was
+/// taken away, which may be closed next, and its number be another connection's.
+inline void wait_for_handlers(const SignalSlot& slot) noexcept {
+    constexpr int yields = 100;
+    // Less than none where a handler forked: it ends in the child, which has forgotten its beginning.
+    for (int round = 0; slot.under_way.load() > 0; ++round) {
+        if (round < yields) {
+            std::this_thread::yield();
+        } else {
+            // That thread may have less priority than this one.
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
     }
 }
 
@@ -70,7 +89,10 @@ SLUICE_INLINE void SignalWatcher::add(int signal_number, Callback callback) {
     auto shared = std::make_shared<Callback>(std::move(callback));
     SignalSlot& slot = signal_slots[static_cast<std::size_t>(signal_number)];
     int expected = Descriptor::none;
-    if (!slot.wake_fd.compare_exchange_strong(expected, wake_.get()) && expected != wake_.get()) {
+    if (slot.wake_fd.compare_exchange_strong(expected, wake_.get())) {
+        // One that came while the last owner removed its handler was for that one.
+        slot.pending = false;
+    } else if (expected != wake_.get()) {
         throw std::logic_error("signal " + std::to_string(signal_number) +
                                " is handled by another event loop");
     }
@@ -89,12 +111,7 @@ SLUICE_INLINE bool SignalWatcher::remove(int signal_number) noexcept {
     static_cast<void>(sys::set_signal_handler(signal_number, nullptr));
     SignalSlot& slot = signal_slots[static_cast<std::size_t>(signal_number)];
     slot.wake_fd = Descriptor::none;
-    // A handler on another thread (Windows has one for Ctrl+C) may have seen the descriptor just before,
-    // which may be closed next, and its number be another connection's.
-    while (slot.under_way.load() != 0) {
-        std::this_thread::yield();
-    }
-    slot.pending = false;
+    wait_for_handlers(slot);
     return true;
 }
 
