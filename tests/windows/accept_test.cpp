@@ -8,6 +8,8 @@
 
 #include "support/peer.hpp"
 #include "support/raw_descriptors.hpp"
+#include "support/recording_watcher.hpp"
+#include "windows/another_loop.hpp"
 
 #include <algorithm>
 #include <array>
@@ -28,13 +30,6 @@ namespace {
 using namespace std::chrono_literals;
 using detail::Readiness;
 using detail::Result;
-
-class Silent final : public detail::Watcher {
-public:
-    void on_ready(Readiness events) noexcept override { told = told | events; }
-
-    Readiness told = Readiness::none;
-};
 
 class IocpAccepting : public testing::Test {
 protected:
@@ -68,17 +63,17 @@ protected:
     }
 
     detail::LoopCore core_{detail::make_iocp_poller()};
-    Silent watcher_;
+    RecordingWatcher watcher_;
     Listener listener_;
 };
 
 TEST_F(IocpAccepting, a_connection_is_taken_and_has_an_address_and_an_end) {
     ASSERT_FALSE(start());
     core_.run_once(0ns);
-    EXPECT_EQ(watcher_.told, Readiness::none);
+    EXPECT_EQ(watcher_.take(), Readiness::none);
     Peer client = Peer::connect(listener_.port());
     Peer connection(next().value());
-    EXPECT_EQ(watcher_.told, Readiness::accepted);
+    EXPECT_EQ(watcher_.take(), Readiness::accepted);
     EXPECT_TRUE(take().blocked());
     EXPECT_EQ(peer_port(connection), client.local_port());
     EXPECT_EQ(detail::sys::local_address(connection.fd()).port(), listener_.port());
@@ -105,16 +100,16 @@ TEST_F(IocpAccepting, what_is_not_taken_is_told_of_again) {
     ASSERT_FALSE(start());
     const std::vector<Peer> clients = connect(2);
     const Peer first(next().value());
-    watcher_.told = Readiness::none;
+    watcher_.take();
     core_.run_once(std::nullopt);
-    EXPECT_EQ(watcher_.told, Readiness::accepted);
-    watcher_.told = Readiness::none;
+    EXPECT_EQ(watcher_.take(), Readiness::accepted);
+    watcher_.take();
     core_.run_once(std::nullopt);
-    EXPECT_EQ(watcher_.told, Readiness::accepted);
+    EXPECT_EQ(watcher_.take(), Readiness::accepted);
     const Peer second(next().value());
-    watcher_.told = Readiness::none;
+    watcher_.take();
     core_.run_once(0ns);
-    EXPECT_EQ(watcher_.told, Readiness::none);
+    EXPECT_EQ(watcher_.take(), Readiness::none);
 }
 
 TEST_F(IocpAccepting, more_connections_than_are_accepted_ahead_come_all_and_once) {
@@ -158,14 +153,14 @@ TEST_F(IocpAccepting, stopping_closes_what_was_not_taken_and_the_sockets_made_ah
     EXPECT_EQ(open_descriptors().size(), before.size() + limits::accepts_ahead);
     Peer client = Peer::connect(listener_.port());
     core_.run_once(std::nullopt);
-    ASSERT_EQ(watcher_.told, Readiness::accepted);
+    ASSERT_EQ(watcher_.take(), Readiness::accepted);
     stop();
     EXPECT_TRUE(wait_for_hang_up(client.fd()));
     client.close();
     EXPECT_EQ(open_descriptors(), before);
-    watcher_.told = Readiness::none;
+    watcher_.take();
     core_.run_once(0ns);
-    EXPECT_EQ(watcher_.told, Readiness::none);
+    EXPECT_EQ(watcher_.take(), Readiness::none);
 }
 
 TEST_F(IocpAccepting, a_backend_that_goes_takes_the_sockets_made_ahead_with_it) {
@@ -204,7 +199,7 @@ TEST_F(IocpAccepting, whatever_is_wrong_with_a_connection_is_not_the_end_of_othe
     core_.run_once(0ns);
     const Peer client = Peer::connect(listener_.port());
     core_.run_once(std::nullopt);
-    ASSERT_EQ(watcher_.told, Readiness::accepted);
+    ASSERT_EQ(watcher_.take(), Readiness::accepted);
     // What was accepted for it is closed behind the backend's back.
     for (const int fd : open_descriptors()) {
         if (!std::ranges::binary_search(before, fd) &&
@@ -237,12 +232,7 @@ TEST_F(IocpAccepting, a_listener_that_rested_goes_on_by_polls) {
 }
 
 TEST_F(IocpAccepting, a_listener_that_completes_for_another_loop_is_polled) {
-    const std::unique_ptr<detail::Poller> other = detail::make_iocp_poller();
-    std::array<detail::ReadyEvent, 4> batch{};
-    Silent watcher;
-    ASSERT_FALSE(other->add(watcher, listener_.fd(), Readiness::accepted));
-    EXPECT_EQ(other->wait(0ns, batch), 0U);
-    other->remove(listener_.fd());
+    const auto other = let_another_loop_have(listener_.fd(), Readiness::accepted);
     ASSERT_FALSE(start());
     const Peer client = Peer::connect(listener_.port());
     const Peer connection(next().value());
@@ -252,10 +242,10 @@ TEST_F(IocpAccepting, a_listener_that_completes_for_another_loop_is_polled) {
 TEST_F(IocpAccepting, what_cannot_accept_says_so) {
     // Without an address. Of one that has one and does not listen Wine lets AcceptEx wait for ever.
     const Descriptor mute(make_socket(AF_INET, SOCK_STREAM));
-    Silent watcher;
+    RecordingWatcher watcher;
     ASSERT_FALSE(core_.watch(watcher, mute.get(), Readiness::accepted));
     core_.run_once(std::nullopt);
-    EXPECT_EQ(watcher.told, Readiness::accepted);
+    EXPECT_EQ(watcher.take(), Readiness::accepted);
     const Result<int> taken = core_.poller().accept_completions()->take_accepted(mute.get());
     ASSERT_FALSE(taken.ok() || taken.blocked());
     EXPECT_EQ(taken.error(), std::errc::invalid_argument);

@@ -5,7 +5,9 @@
 #include <sluice/detail/sendfile_completions.hpp>
 
 #include "support/peer.hpp"
+#include "support/recording_watcher.hpp"
 #include "support/temp_file.hpp"
+#include "windows/another_loop.hpp"
 
 #include <array>
 #include <chrono>
@@ -42,14 +44,6 @@ namespace {
 using namespace std::chrono_literals;
 using detail::IoResult;
 using detail::Readiness;
-
-class Recording final : public detail::Watcher {
-public:
-    void on_ready(Readiness events) noexcept override { ready = ready | events; }
-    Readiness take() noexcept { return std::exchange(ready, Readiness::none); }
-
-    Readiness ready = Readiness::none;
-};
 
 class IocpSendfile : public testing::Test {
 protected:
@@ -89,7 +83,7 @@ protected:
     TempFile file_{content_};
     int source_ = file_.fd();
     detail::LoopCore core_{detail::make_iocp_poller()};
-    Recording watcher_;
+    RecordingWatcher watcher_;
     Peer ours_;
     Peer theirs_;
 
@@ -263,12 +257,7 @@ TEST_F(IocpSendfile, what_is_not_watched_has_to_become_writable_first) {
 }
 
 TEST_F(IocpSendfile, a_socket_that_completes_for_another_loop_is_not_for_it) {
-    const std::unique_ptr<detail::Poller> other = detail::make_iocp_poller();
-    std::array<detail::ReadyEvent, 4> batch{};
-    Recording watcher;
-    ASSERT_FALSE(other->add(watcher, ours_.fd(), Readiness::received));
-    EXPECT_EQ(other->wait(0ns, batch), 0U);
-    other->remove(ours_.fd());
+    const auto other = let_another_loop_have(ours_.fd(), Readiness::received);
     ASSERT_FALSE(watch());
     const IoResult refused = send(0, 10);
     ASSERT_FALSE(refused.blocked());
