@@ -54,6 +54,15 @@ protected:
     }
     /// An entry into the kernel from inside a callback: its work is done, and nobody has looked yet.
     void enter_the_kernel(std::size_t spare) { transport(spare).abort(); }
+    /// Connection 0 gets a buffered protocol, which receives for itself when a poll says that it may.
+    Recorder& read_by_poll() {
+        Recorder& buffered = make_recorder();
+        buffered.take_over(transport());
+        connection().transport().set_protocol(
+            make_recording_protocol(ProtocolKind::buffered, buffered));
+        run_for(1ms);
+        return buffered;
+    }
     /// Connection 0 receives `words`, meets `fault`, and stops reading before it has been told of either.
     void stop_reading_at(unsigned SimFaults::* fault, SimPeer& peer, const std::string& words) {
         loop().call_soon([this, fault, &peer, &words] {
@@ -341,12 +350,8 @@ TEST_F(SmallQueues, bytes_that_stayed_behind_in_a_ring_end_their_connection) {
 TEST_F(RingTest, a_change_that_meets_an_event_is_made_all_the_same) {
     kernel().set_capacity(1000, 1000);
     SimPeer peer = clients(1).front();
-    // With a buffered protocol reading is a poll, which waiting for room changes.
-    Recorder& buffered = make_recorder();
-    buffered.take_over(transport());
-    connection().transport().set_protocol(
-        make_recording_protocol(ProtocolKind::buffered, buffered));
-    run_for(1ms);
+    // Waiting for room changes the poll.
+    Recorder& buffered = read_by_poll();
     once(&SimFaults::ring_race);
     buffered.transport().write(std::string(1500, 'w'));
     run_for(1ms);
@@ -361,11 +366,7 @@ TEST_F(RingTest, a_change_that_meets_an_event_is_made_all_the_same) {
 
 TEST_F(RingTest, a_poll_that_is_looked_at_while_it_has_an_event_is_not_looked_at_again) {
     SimPeer peer = clients(1).front();
-    Recorder& buffered = make_recorder();
-    buffered.take_over(transport());
-    connection().transport().set_protocol(
-        make_recording_protocol(ProtocolKind::buffered, buffered));
-    run_for(1ms);
+    Recorder& buffered = read_by_poll();
     kernel().faults.ring_race = 1000;
     kernel().faults.most = 1000;
     // A read that is not short does not tell that there is no more.
@@ -384,11 +385,7 @@ TEST_F(RingTest, a_poll_that_is_looked_at_while_it_has_an_event_is_not_looked_at
 TEST_F(RingTest, a_poll_that_has_just_ended_begins_anew) {
     kernel().set_capacity(1000, 1000);
     SimPeer peer = clients(2).front();
-    Recorder& buffered = make_recorder();
-    buffered.take_over(transport());
-    connection().transport().set_protocol(
-        make_recording_protocol(ProtocolKind::buffered, buffered));
-    run_for(1ms);
+    Recorder& buffered = read_by_poll();
     loop().call_soon([&] {
         once(&SimFaults::ring_end);
         say(peer, "x");
